@@ -1,0 +1,71 @@
+"""The error tree. Adapters translate what their libraries raise with `raise ... from`.
+
+    RubatoError
+    ├── InvalidInput            a caller's field is wrong; names it and says what is accepted
+    │   └── CronError           a cron expression or a time zone
+    ├── NotFound                no such thing, or not this tenant's
+    ├── Conflict                the state forbids it; `code` says which rule
+    │   └── LeaseLostError      a later holder has the job: the write was refused
+    ├── Unavailable             the store or another dependency cannot be reached now
+    └── ConfigurationError      a setting is wrong; names the variable and the remedy
+
+Only `api/errors.py` knows HTTP status codes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class RubatoError(Exception):
+    """The root of everything Rubato raises on purpose. Messages are fit to show to a user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One thing wrong with an input. `pointer` is an RFC 6901 JSON pointer, in camelCase."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class InvalidInput(RubatoError):
+    """An input cannot be accepted. Each issue names its field and says what would be."""
+
+    def __init__(self, issues: Sequence[Issue]) -> None:
+        self.issues = tuple(issues)
+        super().__init__("; ".join(issue.detail for issue in self.issues))
+
+
+class CronError(InvalidInput):
+    """A cron expression or time zone that cannot be used."""
+
+    def __init__(self, detail: str, *, field: str = "/baselineCron") -> None:
+        super().__init__([Issue(field, "invalid_cron" if field == "/baselineCron" else "invalid_timezone", detail)])
+
+
+class NotFound(RubatoError):
+    """Nothing by that id in this tenant."""
+
+
+class Conflict(RubatoError):
+    """The present state forbids it. `code` is stable, for programs."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        self.code = code
+        super().__init__(detail)
+
+
+class LeaseLostError(Conflict):
+    """The lease token was superseded: somebody else holds the job, and this write changed nothing."""
+
+    def __init__(self, detail: str = "The lease on this job is no longer held.") -> None:
+        super().__init__("lease_lost", detail)
+
+
+class Unavailable(RubatoError):
+    """A dependency cannot be reached at the moment; trying again later may work."""
+
+
+class ConfigurationError(RubatoError):
+    """A setting cannot be used. The message names the variable and the remedy."""

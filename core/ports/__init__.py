@@ -1,0 +1,1 @@
+"""What the core asks of the world: one Protocol a file. Adapters in `rubato.adapters` implement them."""
