@@ -41,9 +41,7 @@ class CronError(InvalidInput):
     """A cron expression or time zone that cannot be used."""
 
     def __init__(self, detail: str, *, field: str = "/baselineCron") -> None:
-        super().__init__(
-            [Issue(field, "invalid_cron" if field == "/baselineCron" else "invalid_timezone", detail)]
-        )
+        super().__init__([Issue(field, "invalid_cron" if field == "/baselineCron" else "invalid_timezone", detail)])
 
 
 class NotFound(RubatoError):

@@ -196,9 +196,7 @@ class Store(Protocol):
         """
         ...
 
-    async def renew(
-        self, worker_id: str, held: Sequence[tuple[JobRef, int]], *, lease: timedelta
-    ) -> list[JobRef]:
+    async def renew(self, worker_id: str, held: Sequence[tuple[JobRef, int]], *, lease: timedelta) -> list[JobRef]:
         """Extend leases by token; return the jobs whose lease this worker no longer holds."""
         ...
 
