@@ -12,6 +12,11 @@ class Cron(Protocol):
     twice runs once, the first time; wildcard minutes or hours follow elapsed time.
     """
 
+    @property
+    def tzdata_version(self) -> str:
+        """Return which release of the time zone database the fires are computed from, e.g. `2026.6`."""
+        ...
+
     def validate(self, expression: str, timezone: str) -> None:
         """Raise `CronError` unless the expression parses, the zone exists and the expression ever fires."""
         ...

@@ -176,8 +176,8 @@ class Store(Protocol):
         ...
 
     async def change(self, ref: JobRef, transition: Transition) -> Change:
-        """Lock, compute, write. Raises NotFound (unknown or deleted), and whatever the transition raises; then
-        nothing is written."""
+        """Lock, compute, write. Raises NotFound (unknown; a deleted job is handed to the transition, so that its
+        last run can still be recorded), and whatever the transition raises; then nothing is written."""
         ...
 
     async def change_many(self, work: Sequence[tuple[JobRef, Transition]]) -> list[Change | RubatoError]:

@@ -1,0 +1,207 @@
+"""From answer to next run: record what happened and decide again, in one transaction."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from core.entities import (
+    CronBaseline,
+    Definition,
+    Handled,
+    Hint,
+    HintKind,
+    HintState,
+    Job,
+    OnceBaseline,
+    PlannerMode,
+    Run,
+    RunStatus,
+    Schedule,
+    Slot,
+    SlotKind,
+    Source,
+    Trigger,
+)
+from core.errors import LeaseLostError
+from core.governor import decide
+from core.grid import TICK, fires_between, later, next_fire
+from core.hints import counting, end
+from core.ports.cron import Cron
+from core.ports.dispatcher import HttpResult
+from core.ports.ids import Ids
+from core.ports.store import Change, Snapshot
+from core.reschedule import new_run, redecide, settle_hints, skip_slot
+from core.verdict import judge
+
+OVERLAP = "overlap"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a run ended. `status` is terminal; the rest as in `core.entities.Run`."""
+
+    status: RunStatus
+    error_message: str | None = None
+    duration_ms: int | None = None
+    headers_ms: int | None = None
+    status_code: int | None = None
+    response_excerpt: str | None = None
+    response_bytes: int | None = None
+    truncated: bool = False
+    retry_after: str | None = None
+
+
+def finish(definition: Definition, result: HttpResult, *, excerpt_chars: int) -> Finished:
+    """Judge an exchange and keep of it what the job allows: an excerpt, or status and sizes only."""
+    status, message = judge(definition, result)
+    body = result.body if definition.store_responses else None
+    return Finished(
+        status=status,
+        error_message=message,
+        duration_ms=result.duration_ms,
+        headers_ms=result.headers_ms,
+        status_code=result.status_code,
+        response_excerpt=body[:excerpt_chars] if body is not None else None,
+        response_bytes=result.body_bytes,
+        truncated=result.truncated or (body is not None and len(body) > excerpt_chars),
+        retry_after=result.retry_after[:200] if result.retry_after else None,
+    )
+
+
+def close(run: Run, finished: Finished, now: datetime) -> Run:
+    """Return the run with its outcome."""
+    return replace(
+        run,
+        status=finished.status,
+        finished_at=now,
+        error_message=finished.error_message,
+        duration_ms=finished.duration_ms,
+        headers_ms=finished.headers_ms,
+        status_code=finished.status_code,
+        response_excerpt=finished.response_excerpt,
+        response_bytes=finished.response_bytes,
+        truncated=finished.truncated,
+        retry_after=finished.retry_after,
+    )
+
+
+def settle(snapshot: Snapshot, *, token: int, finished: Finished, cron: Cron, ids: Ids, cause: str = "run") -> Change:
+    """Record the lease's run and set the next one, from hints read under the same lock.
+
+    Slots that passed meanwhile become one `skipped` row. Raises LeaseLostError when the token was superseded.
+    """
+    schedule, run, now = snapshot.job.schedule, snapshot.run, snapshot.now
+    if schedule.token != token or schedule.lease is None or run is None:
+        raise LeaseLostError
+    if run.status is not RunStatus.RUNNING and finished.status is not RunStatus.CANCELED:
+        raise LeaseLostError
+    closed = close(run, finished, now)
+    own_slot = schedule.slot if run.trigger is not Trigger.MANUAL else None
+    manual = schedule.manual
+    if manual is not None and manual.run_id == run.id:
+        manual = None  # canceled before it began
+    schedule = replace(schedule, lease=None, manual=manual)
+    if own_slot is not None:
+        schedule = _ran(snapshot.job.definition, schedule, own_slot, closed)
+    elif closed.status is RunStatus.SUCCEEDED:
+        schedule = replace(schedule, failures=0)
+    schedule = _needs_planning(snapshot.job.definition, schedule, now)
+    after = replace(snapshot, job=replace(snapshot.job, schedule=schedule, updated_at=snapshot.job.updated_at))
+    skipped = _overlapped(after, closed, cron=cron, ids=ids)
+    hints, writes = settle_hints(snapshot.hints, (*skipped.hints, *_missed_next_times(after, closed)), now)
+    job = replace(after.job, schedule=skipped.schedule)
+    if job.schedule.slot is not None and job.schedule.slot.at <= now:
+        job = replace(job, schedule=replace(job.schedule, slot=None))
+    job, decision = redecide(job, hints, snapshot.limits, now=now, cron=cron)
+    closed = replace(closed, decision=decision)
+    return Change(job, cause, runs=(closed, *skipped.runs), hints=writes, decision=decision)
+
+
+def _ran(definition: Definition, schedule: Schedule, slot: Slot, run: Run) -> Schedule:
+    """Return the schedule with the slot handled and its outcome counted."""
+    failures, retry_at = schedule.failures, None
+    if run.status is RunStatus.SUCCEEDED:
+        failures = 0
+    elif run.status is RunStatus.FAILED and slot.kind is SlotKind.BASELINE:
+        failures += 1
+        if definition.retry_after_failure is not None and isinstance(definition.baseline, CronBaseline | OnceBaseline):
+            retry_at = later(run.finished_at or slot.at, definition.retry_after_failure)
+    marks = [mark for mark in (schedule.handled_through, slot.handles_through) if mark is not None]
+    day = slot.at.date()
+    accelerated = schedule.accelerated_runs if schedule.accelerated_on == day else 0
+    return replace(
+        schedule,
+        slot=None,
+        failures=failures,
+        retry_at=retry_at,
+        handled_through=max(marks, default=None),
+        last_slot_at=slot.at,
+        counted_runs=schedule.counted_runs + 1,
+        accelerated_on=day if slot.accelerated else schedule.accelerated_on,
+        accelerated_runs=accelerated + 1 if slot.accelerated else schedule.accelerated_runs,
+    )
+
+
+def _needs_planning(definition: Definition, schedule: Schedule, now: datetime) -> Schedule:
+    """Raise the planning seq. A session under way (its `ready_at` lies ahead) is left to finish first."""
+    if definition.planner is PlannerMode.OFF:
+        return schedule
+    planning = schedule.planning
+    ready_at = planning.ready_at if planning.ready_at is not None else now
+    return replace(schedule, planning=replace(planning, seq=planning.seq + 1, ready_at=ready_at))
+
+
+@dataclass(frozen=True, slots=True)
+class _Skipped:
+    schedule: Schedule
+    runs: tuple[Run, ...] = ()
+    hints: tuple[Hint, ...] = ()
+
+
+def _overlapped(after: Snapshot, run: Run, *, cron: Cron, ids: Ids) -> _Skipped:
+    """Record the slots that passed while the run was active."""
+    job, now = after.job, after.now
+    schedule = job.schedule
+    if job.deleted_at is not None:
+        return _Skipped(schedule)
+    if schedule.slot is not None:  # a manual run: the slot that waited beside it
+        if schedule.slot.at > now:
+            return _Skipped(schedule)
+        row, schedule, hints = skip_slot(after, schedule.slot, OVERLAP, cron=cron, ids=ids)
+        return _Skipped(replace(schedule, slot=None), (row,), hints)
+    passed = _passed(after, run.started_at or now, cron)
+    if passed is None:
+        return _Skipped(schedule)
+    slot = Slot(passed.first, Source.BASELINE_INTERVAL, SlotKind.BASELINE, handles_through=passed.first)
+    row, schedule, hints = skip_slot(
+        after, slot, OVERLAP, cron=cron, ids=ids, row=new_run(job, slot, Trigger.SCHEDULED, now=now, ids=ids)
+    )
+    return _Skipped(schedule, (row,), hints)
+
+
+def _passed(after: Snapshot, started_at: datetime, cron: Cron) -> Handled | None:
+    """Name the baseline fires that would have been slots between the run's start and now."""
+    job, now = after.job, after.now
+    first = next_fire(job.definition, job.schedule, not_before=started_at + TICK, cron=cron)
+    if first is None or first > now or isinstance(job.definition.baseline, OnceBaseline):
+        return None
+    due = decide(job, after.hints, after.limits, now=started_at, cron=cron)
+    if due.slot is None or due.slot.at > now:
+        return None
+    if due.slot.kind is SlotKind.BASELINE:
+        first = max(first, due.slot.at)
+    return fires_between(job.definition, job.schedule, first, now, cron=cron)
+
+
+def _missed_next_times(after: Snapshot, run: Run) -> tuple[Hint, ...]:
+    """End the hints whose one instant passed while the run was active."""
+    started, now = run.started_at or after.now, after.now
+    return tuple(
+        end(hint, HintState.EXPIRED, now, "missed: a run was active at its instant")
+        for hint in counting(after.job.definition, after.hints, now)
+        if hint.kind is HintKind.NEXT_TIME and hint.at is not None and started <= hint.at <= now
+    )
+
+
+def is_settled(job: Job, token: int) -> bool:
+    """Tell whether a later token has been handed out: the holder of `token` has nothing left to write."""
+    return job.schedule.token != token or job.schedule.lease is None

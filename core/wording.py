@@ -1,0 +1,24 @@
+"""How decisions speak: durations and instants in plain words, the same in the API, the page and the logs."""
+
+from datetime import UTC, datetime, timedelta
+
+
+def duration(value: timedelta) -> str:
+    """Say a duration in its two largest units: `1 min 30 s`, `250 ms`, `2 d 4 h`."""
+    if value < timedelta(seconds=1):
+        return f"{value // timedelta(milliseconds=1)} ms"
+    seconds = int(value.total_seconds())
+    units = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+    parts = []
+    for size, unit in units:
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    if len(parts) == 1 and parts[0].endswith(" s") and value.microseconds:
+        return f"{value.total_seconds():.1f} s"
+    return " ".join(parts[:2])
+
+
+def instant(value: datetime) -> str:
+    """Say an instant in UTC to the second."""
+    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
