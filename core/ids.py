@@ -1,5 +1,6 @@
 """Ids: what they encode, so that a look-up needs no extra index."""
 
+import hashlib
 import zlib
 from datetime import UTC, datetime, timedelta
 
@@ -33,6 +34,12 @@ def session_id(created_at: datetime, entropy: str) -> str:
 def run_id(slot: datetime, entropy: str) -> str:
     """Return a run's id. It begins with the slot, which is half of the run's key in the store."""
     return f"run_{_encode(slot)}{entropy}"
+
+
+def webhook_id(job_id: str, slot: datetime, trigger: str, request: str = "") -> str:
+    """Return what a target sees as `webhook-id`: the same for every attempt at a slot. `request`: a manual run's id."""
+    digest = hashlib.blake2b(f"{job_id}|{slot.isoformat()}|{trigger}|{request}".encode(), digest_size=16)
+    return f"msg_{digest.hexdigest()}"
 
 
 def slot_of(run_id: str) -> datetime | None:

@@ -170,6 +170,16 @@ def new_run(job: Job, slot: Slot, trigger: Trigger, *, now: datetime, ids: Ids) 
     )
 
 
+def park(snapshot: Snapshot, reason: str) -> Change:
+    """Return the change that sets one job aside for an hour, its claim given back and its row removed."""
+    now, schedule = snapshot.now, snapshot.job.schedule
+    claimed = snapshot.run if schedule.lease is not None else None
+    removed = (claimed.id,) if claimed is not None and claimed.status is RunStatus.CLAIMED else ()
+    schedule = replace(schedule, token=schedule.token + 1, lease=None, manual=None)
+    job, decision = _park(replace(snapshot.job, schedule=schedule), reason, now)
+    return Change(job, "park", removed_runs=removed, decision=decision)
+
+
 def _scheduled(schedule: Schedule, decision: Decision, hints: Sequence[Hint]) -> Schedule:
     if decision.source is Source.PARKED:
         return schedule

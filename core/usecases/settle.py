@@ -10,7 +10,6 @@ from core.entities import (
     Hint,
     HintKind,
     HintState,
-    Job,
     OnceBaseline,
     PlannerMode,
     Run,
@@ -101,12 +100,15 @@ def settle(snapshot: Snapshot, *, token: int, finished: Finished, cron: Cron, id
         manual = None  # canceled before it began
     schedule = replace(schedule, lease=None, manual=manual)
     if own_slot is not None:
-        schedule = _ran(snapshot.job.definition, schedule, own_slot, closed)
+        schedule = after_run(snapshot.job.definition, schedule, own_slot, closed)
     elif closed.status is RunStatus.SUCCEEDED:
         schedule = replace(schedule, failures=0)
     schedule = _needs_planning(snapshot.job.definition, schedule, now)
     after = replace(snapshot, job=replace(snapshot.job, schedule=schedule, updated_at=snapshot.job.updated_at))
-    skipped = _overlapped(after, closed, cron=cron, ids=ids)
+    try:
+        skipped = _overlapped(after, closed, cron=cron, ids=ids)
+    except Exception:  # noqa: BLE001 - a row that cannot be decided is parked below; its run is recorded all the same
+        skipped = _Skipped(schedule)
     hints, writes = settle_hints(snapshot.hints, (*skipped.hints, *_missed_next_times(after, closed)), now)
     job = replace(after.job, schedule=skipped.schedule)
     if job.schedule.slot is not None and job.schedule.slot.at <= now:
@@ -116,7 +118,7 @@ def settle(snapshot: Snapshot, *, token: int, finished: Finished, cron: Cron, id
     return Change(job, cause, runs=(closed, *skipped.runs), hints=writes, decision=decision)
 
 
-def _ran(definition: Definition, schedule: Schedule, slot: Slot, run: Run) -> Schedule:
+def after_run(definition: Definition, schedule: Schedule, slot: Slot, run: Run) -> Schedule:
     """Return the schedule with the slot handled and its outcome counted."""
     failures, retry_at = schedule.failures, None
     if run.status is RunStatus.SUCCEEDED:
@@ -200,8 +202,3 @@ def _missed_next_times(after: Snapshot, run: Run) -> tuple[Hint, ...]:
         for hint in counting(after.job.definition, after.hints, now)
         if hint.kind is HintKind.NEXT_TIME and hint.at is not None and started <= hint.at <= now
     )
-
-
-def is_settled(job: Job, token: int) -> bool:
-    """Tell whether a later token has been handed out: the holder of `token` has nothing left to write."""
-    return job.schedule.token != token or job.schedule.lease is None

@@ -1,0 +1,137 @@
+"""From proposals to hints: what a session asked for, written under the job's lock, or not at all."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from core.entities import Author, Hint, HintKind, HintState, PlannerMode, Slot
+from core.errors import LeaseLostError
+from core.grid import later
+from core.hints import end, supersede
+from core.ids import hint_id
+from core.ports.cron import Cron
+from core.ports.ids import Ids
+from core.ports.store import Change, Snapshot
+from core.reschedule import steer
+from core.sessions import Outcome, Proposal, Session
+from core.usecases.manage_hints import AFTER_NEXT_TIME, DEFAULT_INTERVAL_TTL, asked
+
+
+def commit_plan(
+    snapshot: Snapshot, *, token: int, seq: int, session: Session, last_run_at: datetime | None, cron: Cron, ids: Ids
+) -> Change:
+    """Store a session and its hints, clear the seq it read, and decide again.
+
+    Fenced by the planning lease and the job's version, never by a run's token: a job faster than its model stays
+    plannable. `last_run_at`: the start of the newest run it saw; without a newer one than the session before, its
+    hints are rejected, so that none can prolong itself. Raises LeaseLostError when the lease was superseded.
+    """
+    job, now = snapshot.job, snapshot.now
+    if job.schedule.planning.token != token or job.deleted_at is not None:
+        raise LeaseLostError("The planning lease on this job is no longer held.")
+    refusal = _refusal(snapshot, session, last_run_at)
+    shadow = job.definition.planner is PlannerMode.SHADOW
+    state = HintState.REJECTED if refusal else HintState.SHADOW if shadow else HintState.ACTIVE
+    new = _hints(snapshot, session, state, refusal, ids)
+    changed = (*_replaced(snapshot, session.plan.proposals, new), *new)
+    snapshot = _seq_cleared(snapshot, seq, last_run_at)
+    if any(hint.state is not HintState.REJECTED and hint.state is not HintState.SHADOW for hint in changed):
+        change = steer(snapshot, changed, cause="plan", cron=cron)
+    else:
+        change = Change(snapshot.job, "plan", hints=changed)
+    hints = tuple(_with_outcome(hint, change) for hint in change.hints)
+    stale = refusal is not None and bool(session.plan.proposals)
+    session = replace(
+        session,
+        plan=replace(session.plan, outcome=Outcome.STALE, error=refusal) if stale else session.plan,
+        finished_at=now,
+        hint_ids=tuple(hint.id for hint in new),
+        decision=change.decision,
+    )
+    return replace(change, hints=hints, session=session)
+
+
+def _refusal(snapshot: Snapshot, session: Session, last_run_at: datetime | None) -> str | None:
+    job = snapshot.job
+    if job.definition.version != session.job_version:
+        return "the job was edited while it was being planned"
+    if job.definition.planner is PlannerMode.OFF:
+        return "the job's planner was switched off"
+    stood_on = job.schedule.planning.last_run_at
+    if last_run_at is None or (stood_on is not None and last_run_at <= stood_on):
+        return "there is no run newer than the last session's; a hint cannot prolong itself"
+    return None
+
+
+def _hints(snapshot: Snapshot, session: Session, state: HintState, refusal: str | None, ids: Ids) -> list[Hint]:
+    now, hints = snapshot.now, []
+    for proposal in session.plan.proposals:
+        if proposal.clear or proposal.kind is None:
+            continue
+        hint = Hint(
+            id=hint_id(now, ids.entropy()),
+            tenant_id=snapshot.job.tenant_id,
+            job_id=snapshot.job.id,
+            kind=proposal.kind,
+            author=Author.PLANNER,
+            created_at=now,
+            expires_at=_expiry(snapshot, proposal),
+            interval=proposal.interval,
+            at=proposal.at,
+            until=proposal.until,
+            reason=proposal.reason,
+            session_id=session.id,
+        )
+        hint = replace(hint, proposed=asked(snapshot, hint))
+        hints.append(hint if state is HintState.ACTIVE else end(hint, state, now, refusal or "shadow mode"))
+    return hints
+
+
+def _expiry(snapshot: Snapshot, proposal: Proposal) -> datetime:
+    """Return when a planner's hint ends: as asked, its kind's default, and never beyond the tenant's limit."""
+    now = snapshot.now
+    latest = later(now, snapshot.limits.hint_lifetime)
+    if proposal.ttl is not None:
+        wanted = later(now, proposal.ttl)
+    elif proposal.kind is HintKind.NEXT_TIME and proposal.at is not None:
+        wanted = later(proposal.at, AFTER_NEXT_TIME)
+    elif proposal.kind is HintKind.PAUSE and proposal.until is not None:
+        wanted = proposal.until
+    else:
+        wanted = later(now, DEFAULT_INTERVAL_TTL)
+    return min(wanted, latest)
+
+
+def _replaced(snapshot: Snapshot, proposals: Sequence[Proposal], new: Sequence[Hint]) -> list[Hint]:
+    """End what the session's hints supersede, and what it asked to clear: the planner's own only."""
+    now, ended = snapshot.now, {}
+    for hint in new:
+        if hint.state is HintState.ACTIVE:
+            ended.update({old.id: old for old in supersede(snapshot.hints, hint, now)})
+    if snapshot.job.definition.planner is not PlannerMode.ON:
+        return list(ended.values())
+    for proposal in (proposal for proposal in proposals if proposal.clear):
+        for old in snapshot.hints:
+            mine = old.author is Author.PLANNER and old.state is HintState.ACTIVE
+            if mine and old.id not in ended and (proposal.kind is None or proposal.kind is old.kind):
+                ended[old.id] = end(old, HintState.CLEARED, now, proposal.reason)
+    return list(ended.values())
+
+
+def _seq_cleared(snapshot: Snapshot, seq: int, last_run_at: datetime | None) -> Snapshot:
+    planning = snapshot.job.schedule.planning
+    seen = [at for at in (planning.last_run_at, last_run_at) if at is not None]
+    planning = replace(
+        planning,
+        done_seq=seq,
+        ready_at=snapshot.now if planning.seq > seq else None,
+        last_run_at=max(seen, default=None),
+    )
+    schedule = replace(snapshot.job.schedule, planning=planning)
+    return replace(snapshot, job=replace(snapshot.job, schedule=schedule))
+
+
+def _with_outcome(hint: Hint, change: Change) -> Hint:
+    slot: Slot | None = change.decision.slot if change.decision is not None else None
+    won = change.decision is not None and change.decision.hint_id == hint.id and hint.state is HintState.ACTIVE
+    return replace(hint, applied=slot.at) if won and slot is not None else hint

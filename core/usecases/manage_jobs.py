@@ -1,0 +1,291 @@
+"""Registering, editing, pausing, resuming, deleting and running jobs by hand."""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from core.entities import (
+    Author,
+    Decision,
+    Definition,
+    Hint,
+    HintKind,
+    HintState,
+    IntervalBaseline,
+    Job,
+    JobStatus,
+    ManualRequest,
+    OnceBaseline,
+    Run,
+    RunStatus,
+    Schedule,
+    Slot,
+    SlotKind,
+    Source,
+    Trigger,
+)
+from core.errors import Conflict, InvalidInput, Issue, NotFound
+from core.grid import later
+from core.hints import end, is_active, supersede
+from core.ids import hint_id, job_id
+from core.ports.cron import Cron
+from core.ports.ids import Ids
+from core.ports.store import Change, JobRef, Snapshot, Store
+from core.registration import check
+from core.reschedule import end_slot, new_run, redecide, settle_hints, steer
+from core.usecases.settle import OVERLAP, Finished, settle
+from core.wording import instant
+
+_TICK = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ManageJobs:
+    """What a user does to jobs. Every write is one transaction that ends with a decision."""
+
+    store: Store
+    cron: Cron
+    ids: Ids
+
+    async def register(self, tenant_id: str, definition: Definition) -> tuple[Job, Decision]:
+        """Store a new job and schedule it. Raises InvalidInput, Conflict("key_taken")."""
+        limits = await self.store.limits(tenant_id)
+        now = await self.store.now()
+        check(definition, limits, self.cron, now=now)
+        identity = job_id(now, self.ids.entropy())
+        schedule = Schedule(created_at=now, grid_epoch=first_epoch(definition, identity, now))
+        job = Job(tenant_id, identity, replace(definition, version=1), schedule, updated_at=now)
+        job, decision = redecide(job, (), limits, now=now, cron=self.cron)
+        await self.store.add_job(job, decision)
+        return job, decision
+
+    async def edit(self, tenant_id: str, job_id: str, patch: Callable[[Definition], Definition]) -> Job:
+        """Store a new version of the definition; one that changes nothing is no edit. Raises InvalidInput."""
+
+        def transition(snapshot: Snapshot) -> Change:
+            alive(snapshot)
+            old = snapshot.job.definition
+            new = replace(patch(old), version=old.version)
+            if new == old:
+                return Change(snapshot.job, "edit")
+            new = replace(new, version=old.version + 1)
+            check(new, snapshot.limits, self.cron, now=snapshot.now, previous=old)
+            return self._edited(snapshot, new)
+
+        return (await self.store.change(JobRef(tenant_id, job_id), transition)).job
+
+    def _edited(self, snapshot: Snapshot, new: Definition) -> Change:
+        job = replace(snapshot.job, definition=new, updated_at=snapshot.now)
+        if _schedule_fields(new) == _schedule_fields(snapshot.job.definition):
+            return steer(replace(snapshot, job=job), (), cause="edit", cron=self.cron)
+        now = snapshot.now
+        ended = end_slot(snapshot, "edited", cron=self.cron, ids=self.ids)
+        schedule = replace(
+            ended.schedule,
+            edited_at=now,
+            retry_at=None,
+            grid_epoch=_edited_epoch(new, now),
+            handled_through=None if isinstance(new.baseline, OnceBaseline) else ended.schedule.handled_through,
+            status=JobStatus.ACTIVE if ended.schedule.status is JobStatus.RETIRED else ended.schedule.status,
+        )
+        hints, writes = settle_hints(snapshot.hints, ended.hints, now)
+        job = replace(job, schedule=schedule)
+        if schedule.slot is not None and schedule.slot.at <= now:  # its run is under way and decides when it settles
+            return Change(job, "edit", runs=ended.runs, hints=writes)
+        job, decision = redecide(job, hints, snapshot.limits, now=now, cron=self.cron)
+        return Change(job, "edit", runs=ended.runs, removed_runs=ended.removed, hints=writes, decision=decision)
+
+    async def delete(self, tenant_id: str, job_id: str) -> None:
+        """Delete softly: never claimed again, its runs stay readable."""
+
+        def transition(snapshot: Snapshot) -> Change:
+            alive(snapshot)
+            ended = end_slot(snapshot, "deleted", cron=self.cron, ids=self.ids)
+            now = snapshot.now
+            schedule = replace(ended.schedule, slot=None, manual=None, parked_until=None)
+            cleared = [
+                end(hint, HintState.CLEARED, now, "the job was deleted")
+                for hint in snapshot.hints
+                if hint.state is HintState.ACTIVE and hint.id not in {ended_hint.id for ended_hint in ended.hints}
+            ]
+            planning = replace(schedule.planning, ready_at=None, token=schedule.planning.token + 1)
+            job = replace(snapshot.job, schedule=replace(schedule, planning=planning), deleted_at=now, updated_at=now)
+            return Change(job, "delete", runs=ended.runs, removed_runs=ended.removed, hints=(*ended.hints, *cleared))
+
+        await self.store.change(JobRef(tenant_id, job_id), transition)
+
+    async def pause(
+        self, tenant_id: str, job_id: str, *, until: datetime | None = None, reason: str | None = None
+    ) -> Job:
+        """Pause until an instant, or until resumed. A due slot is recorded as skipped; nothing is replayed later."""
+
+        def transition(snapshot: Snapshot) -> Change:
+            alive(snapshot)
+            now = snapshot.now
+            if snapshot.job.schedule.status is JobStatus.RETIRED:
+                raise Conflict("job_not_active", "The job is retired; give it a new schedule instead.")
+            if until is not None and until <= now:
+                detail = f"until lies in the past; it is {instant(now)} now. Give a later instant, or none."
+                raise InvalidInput([Issue("/until", "in_the_past", detail)])
+            pause = Hint(
+                id=hint_id(now, self.ids.entropy()),
+                tenant_id=tenant_id,
+                job_id=job_id,
+                kind=HintKind.PAUSE,
+                author=Author.USER,
+                created_at=now,
+                expires_at=until,
+                until=until,
+                reason=reason,
+                proposed=until,
+                applied=until,
+            )
+            return impose_pause(snapshot, pause, cron=self.cron, ids=self.ids)
+
+        return (await self.store.change(JobRef(tenant_id, job_id), transition)).job
+
+    async def resume(self, tenant_id: str, job_id: str) -> Job:
+        """End every pause of the job, a planner's too. Nothing missed is replayed. No pause: nothing changes."""
+
+        def transition(snapshot: Snapshot) -> Change:
+            alive(snapshot)
+            now = snapshot.now
+            pauses = [
+                end(hint, HintState.CLEARED, now, "resumed by a person")
+                for hint in snapshot.hints
+                if hint.kind is HintKind.PAUSE and is_active(hint, now)
+            ]
+            if not pauses:
+                return Change(snapshot.job, "resume")
+            return lift_pauses(snapshot, pauses, cron=self.cron, ids=self.ids)
+
+        return (await self.store.change(JobRef(tenant_id, job_id), transition)).job
+
+    async def run_now(self, tenant_id: str, job_id: str) -> Run:
+        """Ask for a run at once: a claimed one, or a skipped one when a run is active.
+
+        Raises Conflict("job_not_active") while the job is paused, parked or retired.
+        """
+
+        def transition(snapshot: Snapshot) -> Change:
+            alive(snapshot)
+            job, now = snapshot.job, snapshot.now
+            status = visible_status(job, now)
+            if status is not JobStatus.ACTIVE:
+                raise Conflict("job_not_active", f"The job is {status}; it runs by hand only while it is active.")
+            slot = Slot(now, Source.BASELINE_ONCE, SlotKind.HINTED)
+            run = new_run(job, slot, Trigger.MANUAL, now=now, ids=self.ids)
+            if job.schedule.lease is not None or job.schedule.manual is not None:
+                run = replace(run, status=RunStatus.SKIPPED, skip_reason=OVERLAP, skipped_count=1, finished_at=now)
+                return Change(job, "run_now", runs=(run,))
+            schedule = replace(job.schedule, manual=ManualRequest(run.id, now))
+            return Change(replace(job, schedule=schedule), "run_now", runs=(run,))
+
+        return (await self.store.change(JobRef(tenant_id, job_id), transition)).runs[0]
+
+    async def test(self, tenant_id: str, job_id: str) -> Run:
+        """Ask for a dispatch that leaves the schedule alone. Returns its claimed run."""
+        job = await self.store.job(tenant_id, job_id)
+        now = await self.store.now()
+        slot = Slot(now, Source.BASELINE_ONCE, SlotKind.HINTED)
+        run = new_run(job, slot, Trigger.TEST, now=now, ids=self.ids)
+        await self.store.add_test_run(run)
+        return run
+
+    async def cancel(self, tenant_id: str, run_id: str) -> Run:
+        """Cancel a run that has not ended; its slot counts as handled. Raises Conflict("run_finished")."""
+        run = await self.store.run(tenant_id, run_id)
+
+        def transition(snapshot: Snapshot) -> Change:
+            canceled = Finished(RunStatus.CANCELED, error_message="Canceled by a person")
+            manual = snapshot.manual_run
+            if manual is not None and manual.id == run_id and snapshot.job.schedule.lease is None:
+                row = replace(
+                    manual, status=RunStatus.CANCELED, error_message="Canceled by a person", finished_at=snapshot.now
+                )
+                schedule = replace(snapshot.job.schedule, manual=None)
+                return Change(replace(snapshot.job, schedule=schedule), "cancel", runs=(row,))
+            if snapshot.run is None or snapshot.run.id != run_id:
+                raise Conflict("run_finished", "The run has ended already, or is not one that can be canceled.")
+            token = snapshot.job.schedule.token
+            change = settle(snapshot, token=token, finished=canceled, cron=self.cron, ids=self.ids, cause="cancel")
+            schedule = replace(change.job.schedule, token=token + 1)
+            return replace(change, job=replace(change.job, schedule=schedule))
+
+        if run.status not in (RunStatus.CLAIMED, RunStatus.RUNNING) or run.trigger is Trigger.TEST:
+            raise Conflict("run_finished", "The run has ended already, or is not one that can be canceled.")
+        change = await self.store.change(JobRef(tenant_id, run.job_id), transition)
+        return next(row for row in change.runs if row.id == run_id)
+
+
+def impose_pause(snapshot: Snapshot, pause: Hint, *, cron: Cron, ids: Ids) -> Change:
+    """Return the change that pauses by a person's hint. A slot that is due ends as `skipped`."""
+    now = snapshot.now
+    ended = end_slot(snapshot, "paused", cron=cron, ids=ids)
+    replaced = supersede(snapshot.hints, pause, now)
+    hints, writes = settle_hints(snapshot.hints, (*ended.hints, *replaced, pause), now)
+    job = replace(snapshot.job, schedule=ended.schedule)
+    if ended.schedule.slot is not None and ended.schedule.slot.at <= now:  # a run is under way; it settles paused
+        schedule = replace(
+            ended.schedule,
+            status=JobStatus.PAUSED,
+            paused_until=pause.until,
+            pause_reason=pause.reason,
+            paused_by=pause.author,
+        )
+        return Change(replace(job, schedule=schedule), "pause", runs=ended.runs, hints=writes)
+    job, decision = redecide(job, hints, snapshot.limits, now=now, cron=cron)
+    return Change(job, "pause", runs=ended.runs, removed_runs=ended.removed, hints=writes, decision=decision)
+
+
+def lift_pauses(snapshot: Snapshot, lifted: list[Hint], *, cron: Cron, ids: Ids) -> Change:
+    """Return the change that resumes: from here on, without a backlog."""
+    now = snapshot.now
+    ended = end_slot(snapshot, "resumed", cron=cron, ids=ids)
+    hints, writes = settle_hints(snapshot.hints, (*ended.hints, *lifted), now)
+    job = replace(snapshot.job, schedule=replace(ended.schedule, resumed_at=now))
+    if ended.schedule.slot is not None and ended.schedule.slot.at <= now:
+        schedule = replace(job.schedule, status=JobStatus.ACTIVE, paused_until=None, pause_reason=None, paused_by=None)
+        return Change(replace(job, schedule=schedule), "resume", runs=ended.runs, hints=writes)
+    job, decision = redecide(job, hints, snapshot.limits, now=now, cron=cron)
+    return Change(job, "resume", runs=ended.runs, removed_runs=ended.removed, hints=writes, decision=decision)
+
+
+def alive(snapshot: Snapshot) -> None:
+    """Raise NotFound for a deleted job."""
+    if snapshot.job.deleted_at is not None:
+        raise NotFound(f"There is no job {snapshot.job.id}.")
+
+
+def visible_status(job: Job, now: datetime) -> JobStatus:
+    """Return the status as it is at `now`: a timed pause, or an hour of parking, that is over counts as active."""
+    schedule = job.schedule
+    if schedule.status is JobStatus.PAUSED and schedule.paused_until is not None and schedule.paused_until <= now:
+        return JobStatus.ACTIVE
+    return schedule.status
+
+
+def first_epoch(definition: Definition, job_id: str, now: datetime) -> datetime:
+    """Return the origin of a new job's grid: `startAt`; or now, spread over one interval by a hash of the id.
+
+    Jobs registered together would otherwise fire together for ever (docs/adr/0002).
+    """
+    if definition.start_at is not None:
+        return definition.start_at
+    if not definition.splay or not isinstance(definition.baseline, IntervalBaseline):
+        return now
+    share = zlib.crc32(f"splay:{job_id}".encode()) / 2**32
+    return now + definition.baseline.every * share // _TICK * _TICK
+
+
+def _edited_epoch(definition: Definition, now: datetime) -> datetime:
+    if definition.start_at is not None:
+        return definition.start_at
+    if isinstance(definition.baseline, IntervalBaseline):
+        return later(now, definition.baseline.every)
+    return now
+
+
+def _schedule_fields(definition: Definition) -> tuple[object, ...]:
+    return (definition.baseline, definition.start_at, definition.end_at, definition.max_runs)
