@@ -1,0 +1,455 @@
+"""The nouns: jobs and their schedules, runs, hints and decisions. Frozen; a change is a new value.
+
+Instants are aware and in UTC, to the microsecond. Enum values are what the API shows and the database keeps.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+
+class JobStatus(StrEnum):
+    """What a job is doing with its schedule; see `core.transitions`."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    PARKED = "parked"  # something about this one row failed; it is tried again in an hour
+    RETIRED = "retired"  # no baseline is left
+
+
+class RunStatus(StrEnum):
+    """Where one run stands; the last five are terminal."""
+
+    CLAIMED = "claimed"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    UNKNOWN = "unknown"  # sent, never recorded, and not to be sent again
+    CANCELED = "canceled"
+
+
+class Trigger(StrEnum):
+    """Why a run exists."""
+
+    SCHEDULED = "scheduled"
+    MANUAL = "manual"
+    CATCHUP = "catchup"
+    TEST = "test"
+
+
+class HintKind(StrEnum):
+    """What a hint proposes."""
+
+    PAUSE = "pause"
+    NEXT_TIME = "next_time"
+    INTERVAL = "interval"
+
+
+class Author(StrEnum):
+    """Who wrote a hint, in order of precedence."""
+
+    USER = "user"
+    RULE = "rule"
+    PLANNER = "planner"
+
+
+class HintState(StrEnum):
+    """Where a hint stands; all but the first are final."""
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    SUPERSEDED = "superseded"
+    CONSUMED = "consumed"
+    CLEARED = "cleared"
+    REJECTED = "rejected"
+    SHADOW = "shadow"  # written by a planner that is only being watched
+
+
+class Source(StrEnum):
+    """What set the next run."""
+
+    BASELINE_CRON = "baseline_cron"
+    BASELINE_INTERVAL = "baseline_interval"
+    BASELINE_ONCE = "baseline_once"
+    BACKOFF = "backoff"
+    RETRY = "retry"
+    PROBE = "probe"
+    HINT_INTERVAL = "hint_interval"
+    HINT_NEXT_TIME = "hint_next_time"
+    PAUSED_USER = "paused_user"
+    PAUSED_RULE = "paused_rule"
+    PAUSED_PLANNER = "paused_planner"
+    SUSPENDED = "suspended"
+    PARKED = "parked"
+    RETIRED = "retired"
+
+
+class SlotKind(StrEnum):
+    """What the run of a slot will be. Only baseline runs count towards backoff."""
+
+    BASELINE = "baseline"
+    HINTED = "hinted"
+    RETRY = "retry"
+    PROBE = "probe"
+
+
+class PlannerMode(StrEnum):
+    """Whether a planner may steer a job: not at all, only on paper, or within its grants."""
+
+    OFF = "off"
+    SHADOW = "shadow"
+    ON = "on"
+
+
+class Catchup(StrEnum):
+    """What to do with slots missed by more than the misfire grace."""
+
+    SKIP = "skip"
+    LATEST = "latest"
+
+
+class Delivery(StrEnum):
+    """What to do with a run that was sent and never recorded: send again, or leave it `unknown`."""
+
+    AT_LEAST_ONCE = "at_least_once"
+    AT_MOST_ONCE = "at_most_once"
+
+
+@dataclass(frozen=True, slots=True)
+class CronBaseline:
+    """Fires of a cron expression in an IANA zone."""
+
+    expression: str
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalBaseline:
+    """A grid of instants `every` apart; its origin is the schedule's `grid_epoch`."""
+
+    every: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class OnceBaseline:
+    """One instant."""
+
+    run_at: datetime
+
+
+Baseline = CronBaseline | IntervalBaseline | OnceBaseline
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What no hint leaves, measured from the last start. None: see `core.governor.effective_bounds`."""
+
+    min_interval: timedelta | None = None
+    max_interval: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """What planners and rules may do to a job: run it sooner, run it later, pause it."""
+
+    tighten: bool = False
+    relax: bool = False
+    pause: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """What counts as success. Without it: any 2xx.
+
+    `json_pointer` (RFC 6901) must exist in the response's JSON and, when `has_equals`, equal `equals`.
+    """
+
+    status_codes: tuple[int, ...] | None = None
+    json_pointer: str | None = None
+    equals: Any = None
+    has_equals: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAction:
+    """An HTTP request. `body_json` None: no body. `timeout` None: the dispatcher's default."""
+
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body_json: Any = None
+    timeout: timedelta = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One immutable version of what a user registered."""
+
+    name: str
+    action: HttpAction
+    baseline: Baseline
+    version: int = 1
+    key: str | None = None
+    description: str | None = None
+    group: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    bounds: Bounds = Bounds()
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+    max_runs: int | None = None
+    splay: bool = True
+    retry_after_failure: timedelta | None = None
+    catchup: Catchup = Catchup.SKIP
+    delivery: Delivery = Delivery.AT_LEAST_ONCE
+    success: Success = Success()
+    authority: Authority = Authority()
+    planner: PlannerMode = PlannerMode.ON
+    store_responses: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The instant a job is next due, and what its run will be.
+
+    `handles_through`: once the run starts, baseline fires up to and including this instant count as handled.
+    `accelerated`: a planner or rule brought it forward; it draws on the job's daily allowance.
+    """
+
+    at: datetime
+    source: Source
+    kind: SlotKind
+    hint_id: str | None = None
+    handles_through: datetime | None = None
+    accelerated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A worker's right to a job until an instant. The schedule's token fences later writers."""
+
+    worker_id: str
+    until: datetime
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ManualRequest:
+    """A run that somebody asked for and no worker has finished yet. Its run row exists already."""
+
+    run_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """How far planning has come. `seq` rises with every settled run; a session clears only the seq it read.
+
+    `ready_at`: when a session may begin (a leased one: when its lease ends); None: nothing to plan.
+    `last_run_at`: start of the newest run that a session has already stood on.
+    """
+
+    seq: int = 0
+    done_seq: int = 0
+    token: int = 0
+    ready_at: datetime | None = None
+    last_run_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The narrow, often-written half of a job.
+
+    `token` rises with each claim and each revocation. `handled_through` is the last handled baseline slot.
+    `failures` counts failed *baseline* runs in a row. `edited_at` and `resumed_at` are the last edit of schedule
+    fields and the last resume; fires up to them are past. `counted_runs` counts towards `max_runs`.
+    """
+
+    created_at: datetime
+    grid_epoch: datetime
+    status: JobStatus = JobStatus.ACTIVE
+    slot: Slot | None = None
+    token: int = 0
+    lease: Lease | None = None
+    manual: ManualRequest | None = None
+    handled_through: datetime | None = None
+    last_slot_at: datetime | None = None
+    last_start_at: datetime | None = None
+    edited_at: datetime | None = None
+    resumed_at: datetime | None = None
+    retry_at: datetime | None = None
+    failures: int = 0
+    counted_runs: int = 0
+    accelerated_on: date | None = None
+    accelerated_runs: int = 0
+    paused_until: datetime | None = None
+    pause_reason: str | None = None
+    paused_by: Author | None = None
+    parked_until: datetime | None = None
+    parked_reason: str | None = None
+    planning: Planning = Planning()
+
+    @property
+    def ready_at(self) -> datetime | None:
+        """When a worker should look at the job: its lease's end, or the earliest thing that is due."""
+        if self.lease is not None:
+            return self.lease.until
+        instants = [self.slot.at] if self.slot else []
+        if self.manual is not None:
+            instants.append(self.manual.at)
+        if self.parked_until is not None:
+            instants.append(self.parked_until)
+        return min(instants, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A registered job: its current definition and its schedule."""
+
+    tenant_id: str
+    id: str
+    definition: Definition
+    schedule: Schedule
+    updated_at: datetime
+    deleted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A time-limited proposal. Exactly one of `interval`, `at`, `until` says what; an endless pause has none.
+
+    `expires_at` None: never (only a person's). `proposed` and `applied` are the instants of the decision taken
+    when it was written: what it asked for, and what it got (None where it did not win).
+    """
+
+    id: str
+    tenant_id: str
+    job_id: str
+    kind: HintKind
+    author: Author
+    created_at: datetime
+    expires_at: datetime | None
+    interval: timedelta | None = None
+    at: datetime | None = None
+    until: datetime | None = None
+    reason: str | None = None
+    state: HintState = HintState.ACTIVE
+    ended_at: datetime | None = None
+    end_reason: str | None = None
+    session_id: str | None = None
+    rule_id: str | None = None
+    proposed: datetime | None = None
+    applied: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One instant the governor considered, and in words why it won or fell."""
+
+    source: Source
+    at: datetime | None
+    note: str
+    hint_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Clamp:
+    """A proposed instant that a bound moved. `bound`: min_interval, max_interval, tenant_minimum,
+    operator_minimum, now or grid."""
+
+    bound: str
+    proposed: datetime
+    applied: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """Baseline fires that a hinted run stands for. `count` stops at 1,000 for cron; then `more` is true."""
+
+    first: datetime
+    last: datetime | None
+    count: int
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the governor chose, out of which candidates, and why.
+
+    `slot` is None when nothing is scheduled. `digest` identifies the inputs; equal inputs, equal decisions.
+    """
+
+    decided_at: datetime
+    source: Source
+    slot: Slot | None
+    reason: str
+    candidates: tuple[Candidate, ...] = ()
+    clamps: tuple[Clamp, ...] = ()
+    hint_id: str | None = None
+    paused_until: datetime | None = None
+    handles: Handled | None = None
+    digest: str = ""
+    governor_version: str = ""
+    tzdata_version: str = ""
+
+    @property
+    def next_run_at(self) -> datetime | None:
+        """The instant chosen, or None."""
+        return self.slot.at if self.slot else None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution attempt of one slot (or the record that it was skipped), with its outcome.
+
+    `skipped_count` and `skipped_until`: a skipped row may stand for a whole gap; `skipped_more` when counting
+    stopped. `decision` is the one taken when the run settled. `response_excerpt` is capped; see `truncated`.
+    """
+
+    id: str
+    tenant_id: str
+    job_id: str
+    scheduled_for: datetime
+    status: RunStatus
+    trigger: Trigger
+    created_at: datetime
+    kind: SlotKind = SlotKind.BASELINE
+    attempt: int = 1
+    job_version: int = 1
+    worker_id: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    duration_ms: int | None = None
+    headers_ms: int | None = None
+    status_code: int | None = None
+    error_message: str | None = None
+    response_excerpt: str | None = None
+    response_bytes: int | None = None
+    truncated: bool = False
+    retry_after: str | None = None
+    skip_reason: str | None = None
+    skipped_count: int | None = None
+    skipped_until: datetime | None = None
+    skipped_more: bool = False
+    discarded: bool = False
+    decision: Decision | None = None
+    session_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What operator and tenant allow, whatever a job says. Rows of the tenant, defaults of the operator.
+
+    `pause_share`: how much of a rolling week planners and rules may pause a job. `accelerated_runs_per_day`:
+    hinted runs earlier than the baseline, a job and UTC day.
+    """
+
+    operator_minimum: timedelta = timedelta(seconds=1)
+    tenant_minimum: timedelta | None = None
+    hint_lifetime: timedelta = timedelta(hours=24)
+    accelerated_runs_per_day: int = 2880
+    pause_share: float = 0.25
+    suspended: str | None = None  # why, when global or tenant-wide suspension is on

@@ -1,0 +1,145 @@
+"""What the core tells the world about itself: one frozen record a kind of happening.
+
+Durations in seconds unless the name says otherwise. No secrets, no response bodies.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class JobsClaimed:
+    """A claim brought `count` jobs."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A request is about to be sent, `delay_s` after its slot."""
+
+    tenant_id: str
+    job_id: str
+    run_id: str
+    trigger: str
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettled:
+    """A run ended and the next one is set. `outcome`: a terminal run status."""
+
+    tenant_id: str
+    job_id: str
+    run_id: str
+    outcome: str
+    trigger: str
+    duration_s: float
+    next_source: str
+    clamps: tuple[tuple[str, str], ...] = ()  # (bound, source)
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunsSkipped:
+    """Slots were recorded as skipped."""
+
+    tenant_id: str
+    job_id: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseExpired:
+    """A job was taken over from a worker that did not come back."""
+
+    tenant_id: str
+    job_id: str
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StaleWriteRefused:
+    """A write came under a token that somebody else had raised."""
+
+    tenant_id: str
+    job_id: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobParked:
+    """One job was set aside for an hour."""
+
+    tenant_id: str
+    job_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HintWritten:
+    """A hint was stored. `outcome`: active, shadow or rejected."""
+
+    tenant_id: str
+    job_id: str
+    kind: str
+    author: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """A planner session ended."""
+
+    tenant_id: str
+    job_id: str
+    session_id: str
+    outcome: str
+    model: str
+    duration_s: float
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    tool_calls: tuple[tuple[str, str], ...] = ()  # (tool, verdict)
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaDenied:
+    """The quota guard refused a session."""
+
+    tenant_id: str
+    job_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoopTurned:
+    """A service finished a turn of its loop."""
+
+    role: Literal["run", "plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoopFailed:
+    """A turn of a service's loop raised. The loop goes on after a wait."""
+
+    role: str
+    error: str
+
+
+Event = (
+    JobsClaimed
+    | RunStarted
+    | RunSettled
+    | RunsSkipped
+    | LeaseExpired
+    | StaleWriteRefused
+    | JobParked
+    | HintWritten
+    | SessionEnded
+    | QuotaDenied
+    | LoopTurned
+    | LoopFailed
+)

@@ -1,0 +1,277 @@
+"""The store port: jobs, runs, hints and sessions.
+
+Everything that changes a job goes through `change` or `change_many`: the store locks the job's rows, reads what a
+transition needs under that lock, lets the pure transition compute, and writes the result, in one transaction. So
+planner, worker and API decide from the same reads, and a fence is a comparison made under the lock.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Generic, Protocol, TypeVar
+
+from core.entities import Decision, Definition, Hint, Job, JobStatus, Limits, Run, RunStatus
+from core.errors import RubatoError
+from core.sessions import PlanningContext, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A locked job and what belongs to it. `now` is the store's clock.
+
+    `hints`: the active ones (those past their expiry too, until a transition ends them) and planners' and
+    rules' pauses that ended within the last seven days. `run`: the run of the lease, or None.
+    `manual_run`: the row of the pending manual request, or None.
+    """
+
+    job: Job
+    hints: tuple[Hint, ...]
+    limits: Limits
+    now: datetime
+    run: Run | None = None
+    manual_run: Run | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a transition wants written. Runs and hints are inserted, or replaced by id.
+
+    A definition whose version is new is stored as a new version. `removed_runs`: ids of claimed, unsent rows.
+    `cause`: run, registration, edit, pause, resume, hint, plan, run_now, delete, misfire, ...: with it the decision
+    is recorded (a decision that stands in a settled run is not recorded twice).
+    """
+
+    job: Job
+    cause: str
+    runs: tuple[Run, ...] = ()
+    removed_runs: tuple[str, ...] = ()
+    hints: tuple[Hint, ...] = ()
+    decision: Decision | None = None
+    session: Session | None = None
+
+
+Transition = Callable[[Snapshot], Change]
+
+
+@dataclass(frozen=True, slots=True)
+class JobRef:
+    """A job's address."""
+
+    tenant_id: str
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A job that this worker now holds. `run` is its claimed row (or the running row of a worker that died)."""
+
+    ref: JobRef
+    token: int
+    slot_at: datetime
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a claim brought. `now`: the store's clock. `next_ready_at`: the earliest instant at which more may be
+    due (None: nothing scheduled at all); it may be in the past when the limit was reached."""
+
+    now: datetime
+    jobs: tuple[Claimed, ...] = ()
+    next_ready_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanClaim:
+    """A right to plan one job until an instant. `seq` is what the session will clear."""
+
+    ref: JobRef
+    token: int
+    seq: int
+    until: datetime
+    context: PlanningContext
+
+
+@dataclass(frozen=True, slots=True)
+class TestClaim:
+    """A test run to dispatch: it leaves the schedule alone. `token` fences its settling."""
+
+    run: Run
+    job: Job
+    token: int
+
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """A page of a list, and where the next one begins (None: this is the last)."""
+
+    items: Sequence[Item]
+    next_cursor: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs to list; all given conditions hold."""
+
+    status: JobStatus | None = None
+    group: str | None = None
+    key: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs to list, newest slot first; all given conditions hold. `since <= scheduled_for < until`."""
+
+    job_id: str | None = None
+    status: RunStatus | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits. `oldest_due_age_s` is 0 when nothing is due."""
+
+    due_jobs: int
+    oldest_due_age_s: float
+    parked_jobs: int
+
+
+class Store(Protocol):
+    """Where everything lives. Every method raises `Unavailable` when the database cannot be reached in time."""
+
+    async def now(self) -> datetime:
+        """Return the store's clock: the one that decides what is due."""
+        ...
+
+    async def limits(self, tenant_id: str) -> Limits:
+        """Return what operator and tenant allow. Raises NotFound."""
+        ...
+
+    # jobs
+    async def add_job(self, job: Job, decision: Decision) -> None:
+        """Store a new job with its first definition and decision. Raises Conflict("key_taken")."""
+        ...
+
+    async def job(self, tenant_id: str, job_id: str) -> Job:
+        """Return a job that is not deleted. Raises NotFound."""
+        ...
+
+    async def snapshot(self, tenant_id: str, job_id: str) -> Snapshot:
+        """Return what a transition would see, without locking. Raises NotFound."""
+        ...
+
+    async def jobs(
+        self, tenant_id: str, where: JobFilter, *, limit: int, after: tuple[str, ...] | None = None
+    ) -> Page[Job]:
+        """Return jobs that are not deleted, newest first."""
+        ...
+
+    async def versions(self, tenant_id: str, job_id: str) -> list[Definition]:
+        """Return every version of a job's definition, newest first. Raises NotFound."""
+        ...
+
+    async def change(self, ref: JobRef, transition: Transition) -> Change:
+        """Lock, compute, write. Raises NotFound (unknown or deleted), and whatever the transition raises; then
+        nothing is written."""
+        ...
+
+    async def change_many(self, work: Sequence[tuple[JobRef, Transition]]) -> list[Change | RubatoError]:
+        """Do the same for many jobs in one transaction, answers in order. One that raises a RubatoError does not
+        spoil the others: its error stands in its place and nothing of it is written. Each job at most once."""
+        ...
+
+    # the run loop
+    async def claim(
+        self, worker_id: str, *, limit: int, lease: timedelta, buckets: Sequence[int] | None = None
+    ) -> Claims:
+        """Lease up to `limit` due jobs, earliest first, and make their `claimed` run rows, in one transaction.
+
+        Two claimers never get the same job. A job whose lease expired is due again: its run row is reused. A job
+        with a pending manual request gets that request's row. Suspended tenants' jobs are left alone.
+        """
+        ...
+
+    async def renew(self, worker_id: str, held: Sequence[tuple[JobRef, int]], *, lease: timedelta) -> list[JobRef]:
+        """Extend leases by token; return the jobs whose lease this worker no longer holds."""
+        ...
+
+    async def release(self, worker_id: str, held: Sequence[tuple[JobRef, int]]) -> None:
+        """Give back claims that were not sent: their rows are removed (a manual request's row stays)."""
+        ...
+
+    # test runs
+    async def add_test_run(self, run: Run) -> None:
+        """Store a `claimed` test run for any worker to pick up."""
+        ...
+
+    async def claim_tests(self, worker_id: str, *, limit: int, lease: timedelta) -> list[TestClaim]:
+        """Take pending test runs (or ones whose worker is gone), and mark them running."""
+        ...
+
+    async def settle_test(self, claim: TestClaim, run: Run) -> None:
+        """Record a test run's end. Raises LeaseLostError when another worker took it over."""
+        ...
+
+    # the plan loop
+    async def claim_plans(
+        self, *, limit: int, lease: timedelta, recent_runs: int, only: JobRef | None = None
+    ) -> list[PlanClaim]:
+        """Take jobs whose planning is due (`planning.ready_at <= now`), raising their planning token. `only`: that
+        job, due or not, unless somebody is planning it (then an empty list)."""
+        ...
+
+    async def add_session(self, session: Session) -> None:
+        """Store a session that wrote no hints (denied, stale)."""
+        ...
+
+    # reading
+    async def run(self, tenant_id: str, run_id: str) -> Run:
+        """Return one run; runs of deleted jobs too. Raises NotFound."""
+        ...
+
+    async def runs(
+        self,
+        tenant_id: str,
+        where: RunFilter,
+        *,
+        limit: int,
+        after: tuple[str, ...] | None = None,
+        offset: int = 0,
+    ) -> Page[Run]:
+        """Return runs, newest slot first."""
+        ...
+
+    async def hints(
+        self,
+        tenant_id: str,
+        *,
+        job_id: str | None = None,
+        active_only: bool = False,
+        limit: int,
+        after: tuple[str, ...] | None = None,
+    ) -> Page[Hint]:
+        """Return hints, newest first. Active: state active and not past expiry."""
+        ...
+
+    async def sessions(
+        self, tenant_id: str, *, job_id: str | None = None, limit: int, after: tuple[str, ...] | None = None
+    ) -> Page[Session]:
+        """Return sessions, newest first."""
+        ...
+
+    async def session(self, tenant_id: str, session_id: str) -> Session:
+        """Return one session. Raises NotFound."""
+        ...
+
+    async def latest_decision(self, tenant_id: str, job_id: str) -> Decision | None:
+        """Return the decision in force: the newest recorded for the job. None for an unknown job."""
+        ...
+
+    async def backlog(self) -> Backlog:
+        """Return figures for the gauges, over all tenants."""
+        ...

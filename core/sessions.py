@@ -1,0 +1,121 @@
+"""What planning reads and leaves behind: context, proposals, tool calls, sessions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from core.entities import Decision, Hint, HintKind, Job, Limits, Run
+
+
+class Outcome(StrEnum):
+    """How a session ended."""
+
+    COMPLETED = "completed"
+    DENIED = "denied"  # the quota guard said no; no model was asked
+    TIMED_OUT = "timed_out"
+    LIMITED = "limited"  # the model used up its requests, tool calls or tokens
+    FAILED = "failed"  # the model was unreachable or answered nonsense
+    STALE = "stale"  # the job was edited, or the planning lease passed on, before the hints could be written
+
+
+class Verdict(StrEnum):
+    """What became of one tool call."""
+
+    ACCEPTED = "accepted"
+    CLAMPED = "clamped"  # written; the governor will hold it within the bounds
+    REJECTED = "rejected"
+    ANSWERED = "answered"  # a reading tool
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A staged hint. `clear` removes the planner's own hints of that kind instead (every kind if None)."""
+
+    kind: HintKind | None
+    reason: str
+    call_id: str
+    interval: timedelta | None = None
+    at: datetime | None = None
+    until: datetime | None = None
+    ttl: timedelta | None = None
+    clear: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call that a model made, in order. `message` is what the model was told."""
+
+    call_id: str
+    tool: str
+    arguments: Any
+    verdict: Verdict
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a session cost. Tokens as the provider reports them; `estimated` when it reported none."""
+
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    estimated: bool = False
+
+    @property
+    def tokens(self) -> int:
+        """Input and output together."""
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class PlanningContext:
+    """All a planner may know: one job. `runs` newest first; `siblings` the latest run of each other job of its
+    group, by name. `decision` is the one in force."""
+
+    now: datetime
+    job: Job
+    limits: Limits
+    hints: Sequence[Hint]
+    runs: Sequence[Run]
+    siblings: Sequence[tuple[str, Run]] = ()
+    decision: Decision | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a planner returns. It never raises for a model's faults: they are outcomes.
+
+    `messages` is the conversation as JSON text; `input_summary` what the model was shown, without secrets.
+    """
+
+    outcome: Outcome
+    planner: str
+    model: str
+    input_summary: str
+    proposals: tuple[Proposal, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
+    usage: Usage = Usage()
+    reasoning: str | None = None
+    confidence: float | None = None
+    next_analysis_in: timedelta | None = None
+    messages: str | None = None
+    prompt_hash: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One planner invocation, kept."""
+
+    id: str
+    tenant_id: str
+    job_id: str
+    job_version: int
+    started_at: datetime
+    finished_at: datetime
+    plan: Plan
+    run_id: str | None = None  # the newest run it stood on
+    hint_ids: tuple[str, ...] = ()
+    decision: Decision | None = None  # taken when its hints were written
