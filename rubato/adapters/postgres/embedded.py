@@ -24,6 +24,7 @@ from rubato.adapters.postgres.server_process import Program, ServerProcess
 READY_TIMEOUT_S = 120.0  # covers crash recovery: replaying 1 GB of WAL on a slow disk
 STOP_TIMEOUT_S = 30.0  # a fast shutdown writes one checkpoint
 KILL_TIMEOUT_S = 10.0
+HOLDER_GRACE_S = 1.0  # a killed holder's lock falls when the kernel has taken its memory apart
 POLL_S = 0.01
 PORT_ATTEMPTS = 3  # a port found free can be taken before the server binds it
 
@@ -124,7 +125,7 @@ class EmbeddedPostgres:
         self.stop()
 
     def _take_folder(self) -> None:
-        if not self._supervisor_lock.acquire():
+        if not _wait(self._supervisor_lock.acquire, HOLDER_GRACE_S):
             raise ConfigurationError(
                 f"The data folder {self.root} is in use by process {self._supervisor_lock.holder()}, which runs "
                 "PostgreSQL on it. Stop that process first, or choose another data folder."
