@@ -83,13 +83,16 @@ def supervisor(
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"},
     )
     with process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, "the supervising process ended before it served"
-        yield process.pid, int(line)
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(30)
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line, "the supervising process ended before it served"
+            yield process.pid, int(line)
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(30)
+        finally:
+            process.kill()
 
 
 @contextmanager
@@ -97,8 +100,10 @@ def bystander(user_id: int) -> Iterator["subprocess.Popen[bytes]"]:
     """A process of the server's own account: the one case in which PostgreSQL itself honours a stale pid file."""
     user = user_id if os.geteuid() == 0 else None
     with subprocess.Popen(["/bin/sleep", "60"], user=user, cwd="/") as process:
-        yield process
-        process.kill()
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def family(postmaster: int) -> list[psutil.Process]:
