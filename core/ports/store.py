@@ -171,6 +171,10 @@ class Store(Protocol):
         """Return jobs that are not deleted, newest first."""
         ...
 
+    async def last_runs(self, tenant_id: str, job_ids: Sequence[str]) -> dict[str, Run]:
+        """Return each job's newest run, test runs left out; jobs without one are missing from the answer."""
+        ...
+
     async def versions(self, tenant_id: str, job_id: str) -> list[Definition]:
         """Return every version of a job's definition, newest first. Raises NotFound."""
         ...

@@ -32,29 +32,8 @@ _ALIASES = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-_NAMES = frozenset(
-    [
-        "jan",
-        "feb",
-        "mar",
-        "apr",
-        "may",
-        "jun",
-        "jul",
-        "aug",
-        "sep",
-        "oct",
-        "nov",
-        "dec",
-        "sun",
-        "mon",
-        "tue",
-        "wed",
-        "thu",
-        "fri",
-        "sat",
-    ]
-)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _FIELD = re.compile(r"[a-z0-9*,/\-#?]+", re.IGNORECASE)
 _WORD = re.compile(r"[a-z]+", re.IGNORECASE)
 _EXAMPLE = 'An example that works: "*/5 * * * *" (every five minutes).'
@@ -127,7 +106,7 @@ def _parse(expression: str) -> _Expression:
         wanted = "five fields (minute hour day month weekday), or six with seconds first"
         raise CronError(f'The cron expression "{shown}" has {len(fields)} fields; it needs {wanted}. {_EXAMPLE}')
     for field in fields:
-        words = {word.lower() for word in _WORD.findall(field)} - _NAMES - {"l"}
+        words = {word.lower() for word in _WORD.findall(field)} - {*_MONTHS, *_WEEKDAYS, "l"}
         if words or not _FIELD.fullmatch(field) or not field.isascii():
             raise CronError(f'"{field}" in the cron expression "{shown}" is not understood. {_EXAMPLE}')
     parsed = _Expression(text, has_seconds=len(fields) == 6)

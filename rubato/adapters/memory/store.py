@@ -1,0 +1,491 @@
+"""The store port in memory. One lock stands for the database's row locks; everything inside it is atomic."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from core.entities import (
+    Author,
+    Decision,
+    Definition,
+    Hint,
+    HintKind,
+    HintState,
+    Job,
+    JobStatus,
+    Lease,
+    Limits,
+    PlannerMode,
+    Run,
+    RunStatus,
+    Trigger,
+)
+from core.errors import Conflict, LeaseLostError, NotFound, RubatoError
+from core.hints import PAUSE_WINDOW, is_active
+from core.ids import bucket_of
+from core.ports.clock import Clock
+from core.ports.ids import Ids
+from core.ports.store import (
+    Backlog,
+    Change,
+    Claimed,
+    Claims,
+    JobFilter,
+    JobRef,
+    Page,
+    PlanClaim,
+    RunFilter,
+    Snapshot,
+    TestClaim,
+    Transition,
+)
+from core.reschedule import new_run
+from core.sessions import PlanningContext, Session
+from core.usecases.manage_jobs import visible_status
+
+Item = TypeVar("Item")
+
+
+@dataclass(slots=True)
+class _TestLease:
+    worker_id: str
+    until: datetime
+    token: int
+
+
+@dataclass(slots=True)
+class MemoryStore:
+    """Everything in dictionaries. `clock` is the store's clock: what it says is due, is due."""
+
+    clock: Clock
+    ids: Ids
+    _tenants: dict[str, Limits] = field(default_factory=dict)
+    _jobs: dict[str, Job] = field(default_factory=dict)
+    _versions: dict[str, list[Definition]] = field(default_factory=dict)
+    _runs: dict[str, Run] = field(default_factory=dict)
+    _hints: dict[str, Hint] = field(default_factory=dict)
+    _sessions: dict[str, Session] = field(default_factory=dict)
+    _decisions: dict[str, Decision] = field(default_factory=dict)
+    _tests: dict[str, _TestLease] = field(default_factory=dict)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def add_tenant(self, tenant_id: str, limits: Limits | None = None) -> None:
+        """Create a tenant, or replace its limits."""
+        self._tenants[tenant_id] = limits or Limits()
+
+    async def now(self) -> datetime:
+        """Return the store's clock."""
+        return self.clock.now()
+
+    async def limits(self, tenant_id: str) -> Limits:
+        """Return what operator and tenant allow."""
+        try:
+            return self._tenants[tenant_id]
+        except KeyError:
+            raise NotFound(f"There is no tenant {tenant_id}.") from None
+
+    async def add_job(self, job: Job, decision: Decision) -> None:
+        """Store a new job."""
+        async with self._lock:
+            self._check_key(job)
+            self._jobs[job.id] = job
+            self._versions[job.id] = [job.definition]
+            self._decisions[job.id] = decision
+
+    async def job(self, tenant_id: str, job_id: str) -> Job:
+        """Return a job that is not deleted."""
+        job = self._any_job(tenant_id, job_id)
+        if job.deleted_at is not None:
+            raise NotFound(f"There is no job {job_id}.")
+        return job
+
+    async def snapshot(self, tenant_id: str, job_id: str) -> Snapshot:
+        """Return what a transition would see."""
+        return self._snapshot(JobRef(tenant_id, job_id))
+
+    async def jobs(
+        self, tenant_id: str, where: JobFilter, *, limit: int, after: tuple[str, ...] | None = None
+    ) -> Page[Job]:
+        """Return jobs that are not deleted, newest first."""
+        now = self.clock.now()
+        found = [
+            job
+            for job in self._jobs.values()
+            if job.tenant_id == tenant_id and job.deleted_at is None and _job_matches(job, where, now)
+        ]
+        return _page(found, lambda job: (job.id,), limit, after)
+
+    async def last_runs(self, tenant_id: str, job_ids: Sequence[str]) -> dict[str, Run]:
+        """Return each job's newest begun or skipped run."""
+        newest: dict[str, Run] = {}
+        for run in sorted(self._runs.values(), key=lambda run: run.id):
+            if run.tenant_id == tenant_id and run.job_id in job_ids and run.trigger is not Trigger.TEST:
+                newest[run.job_id] = run
+        return newest
+
+    async def versions(self, tenant_id: str, job_id: str) -> list[Definition]:
+        """Return every version, newest first."""
+        await self.job(tenant_id, job_id)
+        return self._versions[job_id][::-1]
+
+    async def change(self, ref: JobRef, transition: Transition) -> Change:
+        """Lock, compute, write."""
+        async with self._lock:
+            change = transition(self._snapshot(ref))
+            self._write(change)
+            return change
+
+    async def change_many(self, work: Sequence[tuple[JobRef, Transition]]) -> list[Change | RubatoError]:
+        """Do the same for many jobs; an error stands in its job's place."""
+        answers: list[Change | RubatoError] = []
+        async with self._lock:
+            for ref, transition in work:
+                try:
+                    change = transition(self._snapshot(ref))
+                except RubatoError as error:
+                    answers.append(error)
+                else:
+                    self._write(change)
+                    answers.append(change)
+        return answers
+
+    async def claim(
+        self, worker_id: str, *, limit: int, lease: timedelta, buckets: Sequence[int] | None = None
+    ) -> Claims:
+        """Lease due jobs, earliest first, and make their claimed rows."""
+        async with self._lock:
+            now = self.clock.now()
+            waiting = sorted(
+                (ready_at, job.id)
+                for job in self._jobs.values()
+                if job.deleted_at is None
+                and (ready_at := job.schedule.ready_at) is not None
+                and self._tenants[job.tenant_id].suspended is None
+                and (buckets is None or bucket_of(job.id) in buckets)
+            )
+            due = [job_id for ready_at, job_id in waiting if ready_at <= now]
+            claimed = [self._claim(self._jobs[job_id], worker_id, now, lease) for job_id in due[:limit]]
+            left = [ready_at for ready_at, job_id in waiting if job_id not in set(due[:limit])]
+            return Claims(now, tuple(claimed), left[0] if left else None)
+
+    async def renew(self, worker_id: str, held: Sequence[tuple[JobRef, int]], *, lease: timedelta) -> list[JobRef]:
+        """Extend leases by token; return those no longer held."""
+        async with self._lock:
+            lost, until = [], self.clock.now() + lease
+            for ref, token in held:
+                job = self._jobs.get(ref.job_id)
+                if job is None or not _holds(job, worker_id, token):
+                    lost.append(ref)
+                    continue
+                self._put(job, lease=replace(job.schedule.lease, until=until) if job.schedule.lease else None)
+            return lost
+
+    async def release(self, worker_id: str, held: Sequence[tuple[JobRef, int]]) -> None:
+        """Give back claims that were not sent."""
+        async with self._lock:
+            for ref, token in held:
+                job = self._jobs.get(ref.job_id)
+                if job is None or not _holds(job, worker_id, token) or job.schedule.lease is None:
+                    continue
+                run = self._runs.get(job.schedule.lease.run_id)
+                if run is not None and run.status is RunStatus.RUNNING:
+                    continue
+                if run is not None and run.trigger is not Trigger.MANUAL:
+                    del self._runs[run.id]
+                self._put(job, lease=None, token=token + 1)
+
+    async def add_test_run(self, run: Run) -> None:
+        """Store a test run for any worker to pick up."""
+        async with self._lock:
+            self._runs[run.id] = run
+
+    async def claim_tests(self, worker_id: str, *, limit: int, lease: timedelta) -> list[TestClaim]:
+        """Take pending test runs and mark them running."""
+        async with self._lock:
+            now = self.clock.now()
+            claims: list[TestClaim] = []
+            for run in sorted(self._runs.values(), key=lambda run: run.id):
+                held = self._tests.get(run.id)
+                free = run.status is RunStatus.CLAIMED or (
+                    run.status is RunStatus.RUNNING and held is not None and held.until <= now
+                )
+                if run.trigger is not Trigger.TEST or not free or len(claims) >= limit:
+                    continue
+                token = held.token + 1 if held else 1
+                self._tests[run.id] = _TestLease(
+                    worker_id, now + max(lease, _test_lease(self._jobs[run.job_id])), token
+                )
+                running = replace(
+                    run,
+                    status=RunStatus.RUNNING,
+                    worker_id=worker_id,
+                    started_at=now,
+                    attempt=run.attempt + (1 if held else 0),
+                )
+                self._runs[run.id] = running
+                claims.append(TestClaim(running, self._jobs[run.job_id], token))
+            return claims
+
+    async def settle_test(self, claim: TestClaim, run: Run) -> None:
+        """Record a test run's end."""
+        async with self._lock:
+            held = self._tests.get(claim.run.id)
+            if held is None or held.token != claim.token:
+                raise LeaseLostError
+            del self._tests[claim.run.id]
+            self._runs[run.id] = run
+
+    async def claim_plans(
+        self, *, limit: int, lease: timedelta, recent_runs: int, only: JobRef | None = None
+    ) -> list[PlanClaim]:
+        """Take jobs whose planning is due, raising their planning token."""
+        async with self._lock:
+            now = self.clock.now()
+            claims: list[PlanClaim] = []
+            jobs = [job for job in self._jobs.values() if job.deleted_at is None]
+            for job in sorted(jobs, key=lambda job: (job.schedule.planning.ready_at or now, job.id)):
+                planning = job.schedule.planning
+                if only is not None:
+                    mine = (job.tenant_id, job.id) == (only.tenant_id, only.job_id)
+                    wanted = mine and (planning.ready_at is None or planning.ready_at <= now)
+                else:
+                    wanted = planning.ready_at is not None and planning.ready_at <= now
+                if not wanted or len(claims) >= limit or job.definition.planner is PlannerMode.OFF:
+                    continue
+                until = now + lease
+                job = self._put(job, planning=replace(planning, token=planning.token + 1, ready_at=until))
+                token = job.schedule.planning.token
+                claims.append(
+                    PlanClaim(
+                        JobRef(job.tenant_id, job.id), token, planning.seq, until, self._context(job, recent_runs)
+                    )
+                )
+            return claims
+
+    async def add_session(self, session: Session) -> None:
+        """Store a session that wrote no hints."""
+        async with self._lock:
+            self._sessions[session.id] = session
+
+    async def run(self, tenant_id: str, run_id: str) -> Run:
+        """Return one run."""
+        run = self._runs.get(run_id)
+        if run is None or run.tenant_id != tenant_id:
+            raise NotFound(f"There is no run {run_id}.")
+        return run
+
+    async def runs(
+        self,
+        tenant_id: str,
+        where: RunFilter,
+        *,
+        limit: int,
+        after: tuple[str, ...] | None = None,
+        offset: int = 0,
+    ) -> Page[Run]:
+        """Return runs, newest slot first."""
+        found = [run for run in self._runs.values() if run.tenant_id == tenant_id and _run_matches(run, where)]
+        return _page(found, lambda run: (run.id,), limit, after, offset)
+
+    async def hints(
+        self,
+        tenant_id: str,
+        *,
+        job_id: str | None = None,
+        active_only: bool = False,
+        limit: int,
+        after: tuple[str, ...] | None = None,
+    ) -> Page[Hint]:
+        """Return hints, newest first."""
+        now = self.clock.now()
+        found = [
+            hint
+            for hint in self._hints.values()
+            if hint.tenant_id == tenant_id
+            and (job_id is None or hint.job_id == job_id)
+            and (not active_only or is_active(hint, now))
+        ]
+        return _page(found, lambda hint: (hint.id,), limit, after)
+
+    async def sessions(
+        self, tenant_id: str, *, job_id: str | None = None, limit: int, after: tuple[str, ...] | None = None
+    ) -> Page[Session]:
+        """Return sessions, newest first."""
+        found = [
+            session
+            for session in self._sessions.values()
+            if session.tenant_id == tenant_id and (job_id is None or session.job_id == job_id)
+        ]
+        return _page(found, lambda session: (session.id,), limit, after)
+
+    async def session(self, tenant_id: str, session_id: str) -> Session:
+        """Return one session."""
+        session = self._sessions.get(session_id)
+        if session is None or session.tenant_id != tenant_id:
+            raise NotFound(f"There is no session {session_id}.")
+        return session
+
+    async def latest_decision(self, tenant_id: str, job_id: str) -> Decision | None:
+        """Return the decision in force."""
+        job = self._jobs.get(job_id)
+        return self._decisions.get(job_id) if job is not None and job.tenant_id == tenant_id else None
+
+    async def backlog(self) -> Backlog:
+        """Return figures for the gauges."""
+        now = self.clock.now()
+        jobs = [job for job in self._jobs.values() if job.deleted_at is None]
+        ages = [
+            (now - ready_at).total_seconds()
+            for job in jobs
+            if job.schedule.lease is None and (ready_at := job.schedule.ready_at) is not None and ready_at <= now
+        ]
+        parked = sum(job.schedule.status is JobStatus.PARKED for job in jobs)
+        return Backlog(len(ages), max(ages, default=0.0), parked)
+
+    def _any_job(self, tenant_id: str, job_id: str) -> Job:
+        job = self._jobs.get(job_id)
+        if job is None or job.tenant_id != tenant_id:
+            raise NotFound(f"There is no job {job_id}.")
+        return job
+
+    def _snapshot(self, ref: JobRef) -> Snapshot:
+        job, now = self._any_job(ref.tenant_id, ref.job_id), self.clock.now()
+        schedule = job.schedule
+        return Snapshot(
+            job=job,
+            hints=tuple(self._hints_read(job.id, now)),
+            limits=self._tenants[job.tenant_id],
+            now=now,
+            run=self._runs.get(schedule.lease.run_id) if schedule.lease else None,
+            manual_run=self._runs.get(schedule.manual.run_id) if schedule.manual else None,
+        )
+
+    def _hints_read(self, job_id: str, now: datetime) -> Iterable[Hint]:
+        for hint in self._hints.values():
+            recent_pause = (
+                hint.kind is HintKind.PAUSE
+                and hint.author is not Author.USER
+                and hint.state not in (HintState.SHADOW, HintState.REJECTED)
+                and hint.ended_at is not None
+                and hint.ended_at > now - PAUSE_WINDOW
+            )
+            if hint.job_id == job_id and (hint.state is HintState.ACTIVE or recent_pause):
+                yield hint
+
+    def _context(self, job: Job, recent_runs: int) -> PlanningContext:
+        now = self.clock.now()
+        runs = sorted(
+            (run for run in self._runs.values() if run.job_id == job.id and run.trigger is not Trigger.TEST),
+            key=lambda run: run.id,
+            reverse=True,
+        )
+        siblings = []
+        if job.definition.group is not None:
+            for other in self._jobs.values():
+                same = other.tenant_id == job.tenant_id and other.definition.group == job.definition.group
+                if same and other.id != job.id and other.deleted_at is None:
+                    theirs = [run for run in self._runs.values() if run.job_id == other.id and run.finished_at]
+                    if theirs:
+                        siblings.append((other.definition.name, max(theirs, key=lambda run: run.id)))
+        return PlanningContext(
+            now=now,
+            job=job,
+            limits=self._tenants[job.tenant_id],
+            hints=tuple(hint for hint in self._hints_read(job.id, now) if is_active(hint, now)),
+            runs=tuple(runs[:recent_runs]),
+            siblings=tuple(siblings[:20]),
+            decision=self._decisions.get(job.id),
+        )
+
+    def _write(self, change: Change) -> None:
+        job = change.job
+        if job.definition.key != self._jobs[job.id].definition.key:
+            self._check_key(job)
+        self._jobs[job.id] = job
+        if job.definition.version != self._versions[job.id][-1].version:
+            self._versions[job.id].append(job.definition)
+        for run_id in change.removed_runs:
+            self._runs.pop(run_id, None)
+        self._runs.update({run.id: run for run in change.runs})
+        self._hints.update({hint.id: hint for hint in change.hints})
+        if change.decision is not None:
+            self._decisions[job.id] = change.decision
+        if change.session is not None:
+            self._sessions[change.session.id] = change.session
+
+    def _check_key(self, job: Job) -> None:
+        key = job.definition.key
+        taken = key is not None and any(
+            other.tenant_id == job.tenant_id and other.definition.key == key and other.id != job.id
+            for other in self._jobs.values()
+            if other.deleted_at is None
+        )
+        if taken:
+            raise Conflict("key_taken", f'Another job has the key "{key}"; choose another, or edit that job.')
+
+    def _claim(self, job: Job, worker_id: str, now: datetime, lease: timedelta) -> Claimed:
+        schedule = job.schedule
+        if schedule.lease is not None and schedule.lease.run_id:
+            run_id = schedule.lease.run_id
+        elif schedule.manual is not None and schedule.manual.at <= now:
+            run_id = schedule.manual.run_id
+        elif schedule.slot is not None and schedule.slot.at <= now:
+            run = replace(new_run(job, schedule.slot, Trigger.SCHEDULED, now=now, ids=self.ids), worker_id=worker_id)
+            self._runs[run.id], run_id = run, run.id
+        else:
+            run_id = ""
+        held = Lease(worker_id, now + lease, run_id)
+        job = self._put(job, lease=held, token=schedule.token + 1)
+        slot_at = schedule.slot.at if schedule.slot else now
+        return Claimed(JobRef(job.tenant_id, job.id), job.schedule.token, slot_at, run_id)
+
+    def _put(self, job: Job, **schedule: object) -> Job:
+        job = replace(job, schedule=replace(job.schedule, **schedule))  # type: ignore[arg-type]  # fields by name
+        self._jobs[job.id] = job
+        return job
+
+
+def _holds(job: Job, worker_id: str, token: int) -> bool:
+    lease = job.schedule.lease
+    return job.schedule.token == token and lease is not None and lease.worker_id == worker_id
+
+
+def _test_lease(job: Job) -> timedelta:
+    return job.definition.action.timeout + timedelta(seconds=60)
+
+
+def _job_matches(job: Job, where: JobFilter, now: datetime) -> bool:
+    definition = job.definition
+    return (
+        (where.status is None or visible_status(job, now) is where.status)
+        and (where.group is None or definition.group == where.group)
+        and (where.key is None or definition.key == where.key)
+        and where.labels.items() <= dict(definition.labels).items()
+    )
+
+
+def _run_matches(run: Run, where: RunFilter) -> bool:
+    return (
+        (where.job_id is None or run.job_id == where.job_id)
+        and (where.status is None or run.status is where.status)
+        and (where.since is None or run.scheduled_for >= where.since)
+        and (where.until is None or run.scheduled_for < where.until)
+    )
+
+
+def _page(
+    found: Iterable[Item],
+    key: Callable[[Item], tuple[str, ...]],
+    limit: int,
+    after: tuple[str, ...] | None,
+    offset: int = 0,
+) -> Page[Item]:
+    """Ids sort by creation, a run's by its slot; so newest first is descending by id."""
+    ordered = sorted(found, key=key, reverse=True)
+    if after is not None:
+        ordered = [item for item in ordered if key(item) < after]
+    ordered = ordered[offset:]
+    page = ordered[:limit]
+    return Page(page, key(page[-1]) if len(ordered) > limit else None)

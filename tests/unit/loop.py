@@ -1,0 +1,112 @@
+"""The whole loop on fakes and the memory store: a house for use-case tests."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from core.entities import (
+    Authority,
+    Bounds,
+    Definition,
+    HintKind,
+    HttpAction,
+    IntervalBaseline,
+    Job,
+    Limits,
+    Run,
+)
+from core.ports.store import JobRef, RunFilter
+from core.sessions import Proposal
+from core.usecases.explain import Explain
+from core.usecases.manage_hints import ManageHints
+from core.usecases.manage_jobs import ManageJobs
+from core.usecases.plan_due import PlanDue
+from core.usecases.run_due import RunDue
+from rubato.adapters.memory.store import MemoryStore
+from tests.unit.fakes import EventLog, FakeClock, FakeCron, FakeDispatcher, FakeQuota, ScriptedPlanner, SequentialIds
+
+TENANT = "tenant_a"
+ALL = Authority(tighten=True, relax=True, pause=True)
+
+
+def definition(every_s: float = 60, **fields: object) -> Definition:
+    """Return an interval job that may be steered in every way and starts at once."""
+    made: dict[str, object] = {
+        "name": "watched",
+        "action": HttpAction("http://target.test/"),
+        "baseline": IntervalBaseline(timedelta(seconds=every_s)),
+        "bounds": Bounds(timedelta(seconds=10), timedelta(seconds=600)),
+        "authority": ALL,
+        "splay": False,
+    }
+    return Definition(**{**made, **fields})  # type: ignore[arg-type]  # fields by name
+
+
+def interval_proposal(seconds: float, *, ttl_s: float = 600, reason: str = "because") -> Proposal:
+    """Return a staged interval hint."""
+    return Proposal(
+        HintKind.INTERVAL, reason, "call_1", interval=timedelta(seconds=seconds), ttl=timedelta(seconds=ttl_s)
+    )
+
+
+@dataclass
+class Loop:
+    """Everything wired to fakes. `turn()` is one turn of both loops, with every request answered."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    ids: SequentialIds = field(default_factory=SequentialIds)
+    cron: FakeCron = field(default_factory=FakeCron)
+    planner: ScriptedPlanner = field(default_factory=ScriptedPlanner)
+    quota: FakeQuota = field(default_factory=FakeQuota)
+    events: EventLog = field(default_factory=EventLog)
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        self.store = MemoryStore(self.clock, self.ids)
+        self.store.add_tenant(TENANT, self.limits)
+        self.dispatcher = FakeDispatcher(clock=self.clock)
+        self.jobs = ManageJobs(self.store, self.cron, self.ids)
+        self.hints = ManageHints(self.store, self.cron, self.ids)
+        self.explain = Explain(self.store, self.cron)
+        self.plans = PlanDue(self.store, self.planner, self.quota, self.cron, self.clock, self.ids, self.events)
+        self.worker = self.new_worker("worker_1")
+
+    def new_worker(self, worker_id: str) -> RunDue:
+        """Return another worker on the same store."""
+        return RunDue(self.store, self.dispatcher, self.cron, self.clock, self.ids, self.events, worker_id=worker_id)
+
+    async def register(self, made: Definition | None = None) -> Job:
+        """Register a job."""
+        job, _ = await self.jobs.register(TENANT, made or definition())
+        return job
+
+    async def job(self, job: Job) -> Job:
+        """Read a job again."""
+        return await self.store.job(TENANT, job.id)
+
+    async def runs(self, job: Job) -> Sequence[Run]:
+        """Return a job's runs, oldest slot first."""
+        page = await self.store.runs(TENANT, RunFilter(job_id=job.id), limit=10_000)
+        return list(reversed(page.items))
+
+    async def run_turn(self) -> int:
+        """Run what is due to its end; return how much was claimed."""
+        turn = await self.worker.run_once()
+        assert await self.worker.drain(5) == 0
+        return turn.claimed
+
+    async def turn(self) -> None:
+        """Run what is due, then plan what has settled."""
+        await self.run_turn()
+        await self.plans.run_once()
+
+    async def until_slot(self, job: Job) -> Job:
+        """Move the clock to the job's next slot."""
+        slot = (await self.job(job)).schedule.slot
+        assert slot is not None
+        self.clock.at = max(self.clock.at, slot.at)
+        return await self.job(job)
+
+    def ref(self, job: Job) -> JobRef:
+        """Return a job's address."""
+        return JobRef(TENANT, job.id)
