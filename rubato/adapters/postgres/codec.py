@@ -1,0 +1,530 @@
+"""Between core's values and rows: one pair of functions a noun. Durations become milliseconds."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from core.entities import (
+    Author,
+    Authority,
+    Baseline,
+    Bounds,
+    Candidate,
+    Catchup,
+    Clamp,
+    CronBaseline,
+    Decision,
+    Definition,
+    Delivery,
+    Handled,
+    Hint,
+    HintKind,
+    HintState,
+    HttpAction,
+    IntervalBaseline,
+    JobStatus,
+    Lease,
+    Limits,
+    ManualRequest,
+    OnceBaseline,
+    PlannerMode,
+    Planning,
+    Run,
+    RunStatus,
+    Schedule,
+    Slot,
+    SlotKind,
+    Source,
+    Success,
+    Trigger,
+)
+from core.ids import bucket_of
+from core.sessions import Outcome, Plan, Session, ToolCall, Usage, Verdict
+
+Row = Mapping[Any, Any]
+
+_MS = timedelta(milliseconds=1)
+
+
+def ms(value: timedelta | None) -> int | None:
+    """Return a duration in whole milliseconds."""
+    return None if value is None else value // _MS
+
+
+def span(value: int | None) -> timedelta | None:
+    """Return milliseconds as a duration."""
+    return None if value is None else value * _MS
+
+
+def key(tenant_id: str, job_id: str) -> dict[str, Any]:
+    """Return the columns that every row of a job is found by."""
+    return {"tenant_id": tenant_id, "bucket": bucket_of(job_id), "job_id": job_id}
+
+
+def limits_from(row: Row, operator_minimum: timedelta) -> Limits:
+    """Read a tenant's limits."""
+    return Limits(
+        operator_minimum=operator_minimum,
+        tenant_minimum=span(row["min_interval_ms"]),
+        hint_lifetime=row["hint_lifetime_ms"] * _MS,
+        accelerated_runs_per_day=row["accelerated_runs_per_day"],
+        pause_share=row["pause_share"],
+        suspended=row["suspended_reason"],
+    )
+
+
+def definition_to(definition: Definition) -> dict[str, Any]:
+    """Write a definition's columns."""
+    action, bounds, baseline = definition.action, definition.bounds, definition.baseline
+    return {
+        "version": definition.version,
+        "name": definition.name,
+        "key": definition.key,
+        "description": definition.description,
+        "group_name": definition.group,
+        "labels": dict(definition.labels),
+        "metadata": dict(definition.metadata),
+        "url": action.url,
+        "method": action.method,
+        "headers": dict(action.headers),
+        "body": action.body_json,
+        "timeout_ms": ms(action.timeout),
+        **_baseline_to(baseline),
+        "min_interval_ms": ms(bounds.min_interval),
+        "max_interval_ms": ms(bounds.max_interval),
+        "start_at": definition.start_at,
+        "end_at": definition.end_at,
+        "max_runs": definition.max_runs,
+        "splay": definition.splay,
+        "retry_after_failure_ms": ms(definition.retry_after_failure),
+        "catchup": definition.catchup.value,
+        "delivery": definition.delivery.value,
+        "success": _success_to(definition.success),
+        "may_tighten": definition.authority.tighten,
+        "may_relax": definition.authority.relax,
+        "may_pause": definition.authority.pause,
+        "planner": definition.planner.value,
+        "store_responses": definition.store_responses,
+    }
+
+
+def definition_from(row: Row) -> Definition:
+    """Read a definition."""
+    return Definition(
+        name=row["name"],
+        action=HttpAction(row["url"], row["method"], row["headers"], row["body"], row["timeout_ms"] * _MS),
+        baseline=_baseline_from(row),
+        version=row["version"],
+        key=row["key"],
+        description=row["description"],
+        group=row["group_name"],
+        labels=row["labels"],
+        metadata=row["metadata"],
+        bounds=Bounds(span(row["min_interval_ms"]), span(row["max_interval_ms"])),
+        start_at=row["start_at"],
+        end_at=row["end_at"],
+        max_runs=row["max_runs"],
+        splay=row["splay"],
+        retry_after_failure=span(row["retry_after_failure_ms"]),
+        catchup=Catchup(row["catchup"]),
+        delivery=Delivery(row["delivery"]),
+        success=_success_from(row["success"]),
+        authority=Authority(row["may_tighten"], row["may_relax"], row["may_pause"]),
+        planner=PlannerMode(row["planner"]),
+        store_responses=row["store_responses"],
+    )
+
+
+def schedule_to(schedule: Schedule, version: int) -> dict[str, Any]:
+    """Write a schedule's columns."""
+    slot, lease, manual, planning = schedule.slot, schedule.lease, schedule.manual, schedule.planning
+    return {
+        "version": version,
+        "ready_at": schedule.ready_at,
+        "status": schedule.status.value,
+        "token": schedule.token,
+        "slot_at": slot.at if slot else None,
+        "slot_source": slot.source.value if slot else None,
+        "slot_kind": slot.kind.value if slot else None,
+        "slot_hint_id": slot.hint_id if slot else None,
+        "slot_handles_through": slot.handles_through if slot else None,
+        "slot_accelerated": slot.accelerated if slot else False,
+        "lease_worker": lease.worker_id if lease else None,
+        "lease_until": lease.until if lease else None,
+        "lease_run_id": lease.run_id if lease else None,
+        "manual_run_id": manual.run_id if manual else None,
+        "manual_at": manual.at if manual else None,
+        "created_at": schedule.created_at,
+        "grid_epoch": schedule.grid_epoch,
+        "handled_through": schedule.handled_through,
+        "last_slot_at": schedule.last_slot_at,
+        "last_start_at": schedule.last_start_at,
+        "edited_at": schedule.edited_at,
+        "resumed_at": schedule.resumed_at,
+        "retry_at": schedule.retry_at,
+        "failures": schedule.failures,
+        "counted_runs": schedule.counted_runs,
+        "accelerated_on": schedule.accelerated_on,
+        "accelerated_runs": schedule.accelerated_runs,
+        "paused_until": schedule.paused_until,
+        "pause_reason": schedule.pause_reason,
+        "paused_by": schedule.paused_by.value if schedule.paused_by else None,
+        "parked_until": schedule.parked_until,
+        "parked_reason": schedule.parked_reason,
+        "plan_seq": planning.seq,
+        "plan_done_seq": planning.done_seq,
+        "plan_token": planning.token,
+        "plan_ready_at": planning.ready_at,
+        "plan_last_run_at": planning.last_run_at,
+    }
+
+
+def schedule_from(row: Row) -> Schedule:
+    """Read a schedule."""
+    slot = None
+    if row["slot_at"] is not None:
+        slot = Slot(
+            at=row["slot_at"],
+            source=Source(row["slot_source"]),
+            kind=SlotKind(row["slot_kind"]),
+            hint_id=row["slot_hint_id"],
+            handles_through=row["slot_handles_through"],
+            accelerated=row["slot_accelerated"],
+        )
+    lease = Lease(row["lease_worker"], row["lease_until"], row["lease_run_id"] or "") if row["lease_until"] else None
+    manual = ManualRequest(row["manual_run_id"], row["manual_at"]) if row["manual_run_id"] else None
+    return Schedule(
+        created_at=row["created_at"],
+        grid_epoch=row["grid_epoch"],
+        status=JobStatus(row["status"]),
+        slot=slot,
+        token=row["token"],
+        lease=lease,
+        manual=manual,
+        handled_through=row["handled_through"],
+        last_slot_at=row["last_slot_at"],
+        last_start_at=row["last_start_at"],
+        edited_at=row["edited_at"],
+        resumed_at=row["resumed_at"],
+        retry_at=row["retry_at"],
+        failures=row["failures"],
+        counted_runs=row["counted_runs"],
+        accelerated_on=row["accelerated_on"],
+        accelerated_runs=row["accelerated_runs"],
+        paused_until=row["paused_until"],
+        pause_reason=row["pause_reason"],
+        paused_by=Author(row["paused_by"]) if row["paused_by"] else None,
+        parked_until=row["parked_until"],
+        parked_reason=row["parked_reason"],
+        planning=Planning(
+            seq=row["plan_seq"],
+            done_seq=row["plan_done_seq"],
+            token=row["plan_token"],
+            ready_at=row["plan_ready_at"],
+            last_run_at=row["plan_last_run_at"],
+        ),
+    )
+
+
+_RUN_PLAIN = (
+    "id",
+    "tenant_id",
+    "job_id",
+    "scheduled_for",
+    "created_at",
+    "attempt",
+    "job_version",
+    "worker_id",
+    "started_at",
+    "finished_at",
+    "duration_ms",
+    "headers_ms",
+    "status_code",
+    "error_message",
+    "response_excerpt",
+    "response_bytes",
+    "truncated",
+    "retry_after",
+    "skip_reason",
+    "skipped_count",
+    "skipped_until",
+    "skipped_more",
+    "discarded",
+    "session_id",
+)
+
+
+def run_to(run: Run) -> dict[str, Any]:
+    """Write a run's columns. Text from a target may hold NUL characters, which PostgreSQL's text does not."""
+    row = {name: getattr(run, name) for name in _RUN_PLAIN}
+    for name in ("error_message", "response_excerpt", "retry_after"):
+        if row[name] is not None:
+            row[name] = row[name].replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return {
+        **row,
+        "bucket": bucket_of(run.job_id),
+        "status": run.status.value,
+        "trigger": run.trigger.value,
+        "kind": run.kind.value,
+        "decision": decision_to(run.decision) if run.decision else None,
+    }
+
+
+def run_from(row: Row) -> Run:
+    """Read a run."""
+    return Run(
+        **{name: row[name] for name in _RUN_PLAIN},
+        status=RunStatus(row["status"]),
+        trigger=Trigger(row["trigger"]),
+        kind=SlotKind(row["kind"]),
+        decision=decision_from(row["decision"]) if row["decision"] else None,
+    )
+
+
+_HINT_PLAIN = (
+    "id",
+    "tenant_id",
+    "job_id",
+    "created_at",
+    "expires_at",
+    "at",
+    "until",
+    "reason",
+    "ended_at",
+    "end_reason",
+    "session_id",
+    "rule_id",
+    "proposed",
+    "applied",
+)
+
+
+def hint_to(hint: Hint) -> dict[str, Any]:
+    """Write a hint's columns."""
+    return {
+        **{name: getattr(hint, name) for name in _HINT_PLAIN},
+        "bucket": bucket_of(hint.job_id),
+        "kind": hint.kind.value,
+        "author": hint.author.value,
+        "state": hint.state.value,
+        "interval_ms": ms(hint.interval),
+    }
+
+
+def hint_from(row: Row) -> Hint:
+    """Read a hint."""
+    return Hint(
+        **{name: row[name] for name in _HINT_PLAIN},
+        kind=HintKind(row["kind"]),
+        author=Author(row["author"]),
+        state=HintState(row["state"]),
+        interval=span(row["interval_ms"]),
+    )
+
+
+def decision_to(decision: Decision) -> dict[str, Any]:
+    """Write a decision as JSON: instants as text."""
+    slot, handles = decision.slot, decision.handles
+    return {
+        "decided_at": _text(decision.decided_at),
+        "source": decision.source.value,
+        "reason": decision.reason,
+        "slot": {
+            "at": _text(slot.at),
+            "source": slot.source.value,
+            "kind": slot.kind.value,
+            "hint_id": slot.hint_id,
+            "handles_through": _text(slot.handles_through),
+            "accelerated": slot.accelerated,
+        }
+        if slot
+        else None,
+        "candidates": [
+            {"source": each.source.value, "at": _text(each.at), "note": each.note, "hint_id": each.hint_id}
+            for each in decision.candidates
+        ],
+        "clamps": [
+            {"bound": each.bound, "proposed": _text(each.proposed), "applied": _text(each.applied)}
+            for each in decision.clamps
+        ],
+        "hint_id": decision.hint_id,
+        "paused_until": _text(decision.paused_until),
+        "handles": {
+            "first": _text(handles.first),
+            "last": _text(handles.last),
+            "count": handles.count,
+            "more": handles.more,
+        }
+        if handles
+        else None,
+        "digest": decision.digest,
+        "governor_version": decision.governor_version,
+        "tzdata_version": decision.tzdata_version,
+    }
+
+
+def decision_from(row: Row) -> Decision:
+    """Read a decision from JSON."""
+    slot, handles = row["slot"], row["handles"]
+    return Decision(
+        decided_at=datetime.fromisoformat(row["decided_at"]),
+        source=Source(row["source"]),
+        reason=row["reason"],
+        slot=Slot(
+            at=datetime.fromisoformat(slot["at"]),
+            source=Source(slot["source"]),
+            kind=SlotKind(slot["kind"]),
+            hint_id=slot["hint_id"],
+            handles_through=_instant(slot["handles_through"]),
+            accelerated=slot["accelerated"],
+        )
+        if slot
+        else None,
+        candidates=tuple(
+            Candidate(Source(each["source"]), _instant(each["at"]), each["note"], each["hint_id"])
+            for each in row["candidates"]
+        ),
+        clamps=tuple(
+            Clamp(each["bound"], datetime.fromisoformat(each["proposed"]), datetime.fromisoformat(each["applied"]))
+            for each in row["clamps"]
+        ),
+        hint_id=row["hint_id"],
+        paused_until=_instant(row["paused_until"]),
+        handles=Handled(
+            datetime.fromisoformat(handles["first"]), _instant(handles["last"]), handles["count"], handles["more"]
+        )
+        if handles
+        else None,
+        digest=row["digest"],
+        governor_version=row["governor_version"],
+        tzdata_version=row["tzdata_version"],
+    )
+
+
+def session_to(session: Session) -> dict[str, Any]:
+    """Write a session's columns."""
+    plan = session.plan
+    return {
+        **key(session.tenant_id, session.job_id),
+        "id": session.id,
+        "job_version": session.job_version,
+        "run_id": session.run_id,
+        "started_at": session.started_at,
+        "finished_at": session.finished_at,
+        "outcome": plan.outcome.value,
+        "planner": plan.planner,
+        "model": plan.model,
+        "input_summary": _clean(plan.input_summary),
+        "calls": [
+            {
+                "call_id": call.call_id,
+                "tool": call.tool,
+                "arguments": call.arguments,
+                "verdict": call.verdict.value,
+                "message": call.message,
+            }
+            for call in plan.calls
+        ],
+        "requests": plan.usage.requests,
+        "input_tokens": plan.usage.input_tokens,
+        "output_tokens": plan.usage.output_tokens,
+        "estimated": plan.usage.estimated,
+        "reasoning": _clean(plan.reasoning),
+        "confidence": plan.confidence,
+        "next_analysis_ms": ms(plan.next_analysis_in),
+        "messages": _clean(plan.messages),
+        "prompt_hash": plan.prompt_hash,
+        "error": _clean(plan.error),
+        "hint_ids": list(session.hint_ids),
+        "decision": decision_to(session.decision) if session.decision else None,
+    }
+
+
+def session_from(row: Row) -> Session:
+    """Read a session."""
+    plan = Plan(
+        outcome=Outcome(row["outcome"]),
+        planner=row["planner"],
+        model=row["model"],
+        input_summary=row["input_summary"],
+        calls=tuple(
+            ToolCall(call["call_id"], call["tool"], call["arguments"], Verdict(call["verdict"]), call["message"])
+            for call in row["calls"]
+        ),
+        usage=Usage(row["requests"], row["input_tokens"], row["output_tokens"], row["estimated"]),
+        reasoning=row["reasoning"],
+        confidence=row["confidence"],
+        next_analysis_in=span(row["next_analysis_ms"]),
+        messages=row["messages"],
+        prompt_hash=row["prompt_hash"],
+        error=row["error"],
+    )
+    return Session(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        job_id=row["job_id"],
+        job_version=row["job_version"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        plan=plan,
+        run_id=row["run_id"],
+        hint_ids=tuple(row["hint_ids"]),
+        decision=decision_from(row["decision"]) if row["decision"] else None,
+    )
+
+
+def _baseline_to(baseline: Baseline) -> dict[str, Any]:
+    columns: dict[str, Any] = {"cron_expression": None, "timezone": None, "interval_ms": None, "run_at": None}
+    if isinstance(baseline, CronBaseline):
+        return {
+            **columns,
+            "baseline_kind": "cron",
+            "cron_expression": baseline.expression,
+            "timezone": baseline.timezone,
+        }
+    if isinstance(baseline, IntervalBaseline):
+        return {**columns, "baseline_kind": "interval", "interval_ms": ms(baseline.every)}
+    return {**columns, "baseline_kind": "once", "run_at": baseline.run_at}
+
+
+def _baseline_from(row: Row) -> Baseline:
+    if row["baseline_kind"] == "cron":
+        return CronBaseline(row["cron_expression"], row["timezone"])
+    if row["baseline_kind"] == "interval":
+        return IntervalBaseline(row["interval_ms"] * _MS)
+    return OnceBaseline(row["run_at"])
+
+
+def _success_to(success: Success) -> dict[str, Any] | None:
+    if success == Success():
+        return None
+    return {
+        "status_codes": list(success.status_codes) if success.status_codes is not None else None,
+        "json_pointer": success.json_pointer,
+        "equals": success.equals,
+        "has_equals": success.has_equals,
+    }
+
+
+def _success_from(row: Row | None) -> Success:
+    if row is None:
+        return Success()
+    codes = row["status_codes"]
+    return Success(
+        status_codes=tuple(codes) if codes is not None else None,
+        json_pointer=row["json_pointer"],
+        equals=row["equals"],
+        has_equals=row["has_equals"],
+    )
+
+
+def _clean(text: str | None) -> str | None:
+    return None if text is None else text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _text(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

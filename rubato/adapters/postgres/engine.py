@@ -1,0 +1,133 @@
+"""Connections: how they are made, how long anything may take, and what their failures mean."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from core.errors import ConfigurationError, Conflict, Unavailable
+
+STATEMENT_S = 5  # on the server; a claim over a million jobs takes a hundredth of it
+LOCK_S = 2
+IDLE_IN_TRANSACTION_S = 10
+CALL_S = 15.0  # on the client, for one whole call: connection, statements, commit
+CONNECT_S = 5.0
+POOL_WAIT_S = 5.0
+OLDEST_SERVER = 150000  # PostgreSQL 15
+_AWAY = ("08", "57P", "53", "25006", "58")  # connection, shutdown, resources, read-only, system error
+
+
+def connect(url: str, *, application: str, pool_size: int = 10) -> AsyncEngine:
+    """Return an engine for a `postgresql://` URL. Nothing is opened yet. Raises ConfigurationError."""
+    return create_async_engine(
+        driver_url(url),
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=POOL_WAIT_S,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        json_serializer=_to_json,
+        json_deserializer=orjson.loads,
+        connect_args={
+            "timeout": CONNECT_S,
+            "command_timeout": CALL_S,
+            "server_settings": {
+                "application_name": application,
+                "timezone": "UTC",
+                "statement_timeout": str(STATEMENT_S * 1000),
+                "lock_timeout": str(LOCK_S * 1000),
+                "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_S * 1000),
+                "jit": "off",
+            },
+        },
+    )
+
+
+def driver_url(url: str) -> str:
+    """Return a `postgres://` or `postgresql://` URL as the driver wants it. Raises ConfigurationError."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("postgres", "postgresql", "postgresql+asyncpg") or not parts.hostname:
+        raise ConfigurationError(
+            "DATABASE_URL is not a PostgreSQL address; it looks like postgresql://user:password@host:5432/database."
+        )
+    query = dict(parse_qsl(parts.query))
+    if "sslmode" in query:
+        query["ssl"] = query.pop("sslmode")
+    return urlunsplit(("postgresql+asyncpg", parts.netloc, parts.path, urlencode(query), ""))
+
+
+def place(url: str) -> str:
+    """Return host, port and database of a URL, fit to be shown: no user, no password."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or 5432}{parts.path}"
+
+
+async def wait_until_ready(engine: AsyncEngine, url: str, *, timeout_s: float) -> None:
+    """Wait for the database to answer, trying again with growing pauses.
+
+    Raises Unavailable when it does not within `timeout_s`, ConfigurationError when it is too old.
+    """
+    waiting = AsyncRetrying(
+        stop=stop_after_delay(timeout_s),
+        wait=wait_exponential_jitter(initial=0.1, max=2),
+        retry=retry_if_exception_type(Unavailable),
+        reraise=True,
+    )
+    number = "0"
+    try:
+        async for attempt in waiting:
+            with attempt:
+                async with transaction(engine) as connection:
+                    number = (await connection.execute(text("SHOW server_version_num"))).scalar_one()
+    except Unavailable as error:
+        raise Unavailable(
+            f"The database at {place(url)} did not answer within {timeout_s:g} s ({error}). "
+            "Check that it runs and that DATABASE_URL is right."
+        ) from error
+    if int(number) < OLDEST_SERVER:
+        raise ConfigurationError(f"DATABASE_URL leads to PostgreSQL {int(number) // 10000}; Rubato needs 15 or newer.")
+
+
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """One transaction under a deadline; what the driver raises becomes core's Unavailable or Conflict."""
+    try:
+        async with asyncio.timeout(CALL_S), engine.begin() as connection:
+            yield connection
+    except IntegrityError as error:
+        if "uq_jobs_key" in str(error.orig):
+            raise Conflict("key_taken", "Another job has this key; choose another, or edit that job.") from error
+        raise
+    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+        raise Unavailable(f"the database cannot be used now: {_brief(error)}") from error
+    except DBAPIError as error:
+        state = getattr(error.orig, "sqlstate", None) or ""
+        if error.connection_invalidated or state.startswith(_AWAY) or state in ("57014", "55P03"):
+            raise Unavailable(f"the database cannot be used now: {_brief(error)}") from error
+        raise
+    except (TimeoutError, OSError) as error:
+        raise Unavailable(f"the database cannot be reached: {_brief(error)}") from error
+
+
+def must_retry(error: SQLAlchemyError) -> bool:
+    """Tell whether a transaction lost against another one and may simply be tried again."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) in ("40001", "40P01")
+
+
+def _brief(error: BaseException) -> str:
+    """Name an error without statement, parameters or address."""
+    cause = getattr(error, "orig", None) or error
+    message = str(cause).splitlines()[0][:200] if str(cause) else ""
+    return f"{type(cause).__name__} {message}".strip()
+
+
+def _to_json(value: object) -> str:
+    """Serialise for jsonb, which refuses the NUL character."""
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode().replace("\\u0000", "\\ufffd")

@@ -1,0 +1,66 @@
+"""Bringing the schema up to date: safe from several processes at once, and while workers run."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from rubato.adapters.postgres.engine import transaction
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+DAYS_AHEAD = 7
+_LOCK = 0x527562_61746F  # "Rubato": the advisory lock that migrations and partition making take turns on
+
+
+def alembic_config(connection: Connection | None = None) -> Config:
+    """Return Alembic's configuration; migrations run on `connection`."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config
+
+
+async def migrate(engine: AsyncEngine) -> None:
+    """Run what is missing, one process at a time, and make the partitions of the coming days."""
+
+    def upgrade(connection: Connection) -> None:
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        connection.execute(text("SET LOCAL lock_timeout = '10s'"))
+        command.upgrade(alembic_config(connection), "head")
+
+    async with engine.begin() as connection:
+        await connection.run_sync(upgrade)
+    await ensure_partitions(engine)
+
+
+async def ensure_partitions(engine: AsyncEngine, *, days_ahead: int = DAYS_AHEAD) -> list[str]:
+    """Make the runs' partitions from yesterday to `days_ahead`; return the names of new ones.
+
+    A day whose rows already lie in the default partition stays there: moving them would lock the table.
+    """
+    made = []
+    async with transaction(engine) as connection:
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        now: datetime = (await connection.execute(text("SELECT now()"))).scalar_one()
+        midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        for offset in range(-1, days_ahead + 1):
+            day = midnight + timedelta(days=offset)
+            name = f"runs_{day:%Y%m%d}"
+            bounds = {"start": day, "end": day + timedelta(days=1)}
+            exists = (await connection.execute(text("SELECT to_regclass(:name)"), {"name": name})).scalar_one()
+            if exists is not None:
+                continue
+            strays = text("SELECT 1 FROM runs_default WHERE scheduled_for >= :start AND scheduled_for < :end LIMIT 1")
+            if (await connection.execute(strays, bounds)).first() is not None:
+                continue
+            start, end = bounds["start"].isoformat(), bounds["end"].isoformat()
+            await connection.execute(
+                text(f"CREATE TABLE {name} PARTITION OF runs FOR VALUES FROM ('{start}') TO ('{end}')")
+            )
+            made.append(name)
+    return made

@@ -1,0 +1,558 @@
+"""The store port on PostgreSQL."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, and_, func, literal_column, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from core.entities import Decision, Definition, Hint, HintState, Job, JobStatus, Limits, PlannerMode, Run
+from core.errors import LeaseLostError, NotFound, RubatoError, Unavailable
+from core.hints import is_active
+from core.ids import bucket_of, run_id, slot_of
+from core.ports.ids import Ids
+from core.ports.store import (
+    Backlog,
+    Change,
+    Claimed,
+    Claims,
+    JobFilter,
+    JobRef,
+    Page,
+    PlanClaim,
+    RunFilter,
+    Snapshot,
+    TestClaim,
+    Transition,
+)
+from core.sessions import PlanningContext, Session
+from rubato.adapters.postgres import queries, tables
+from rubato.adapters.postgres.changes import (
+    change_many,
+    decision_row,
+    insert_decisions,
+    insert_job,
+    read_limits,
+    read_snapshots,
+)
+from rubato.adapters.postgres.codec import (
+    decision_from,
+    definition_from,
+    hint_from,
+    key,
+    run_from,
+    run_to,
+    schedule_from,
+    session_from,
+    session_to,
+)
+from rubato.adapters.postgres.engine import must_retry, transaction
+
+_ATTEMPTS = 3  # at a transaction that lost against another
+_SIBLINGS = 20
+
+
+class PostgresStore:
+    """Jobs, runs, hints and sessions in PostgreSQL. Its clock is the database's."""
+
+    def __init__(self, engine: AsyncEngine, ids: Ids, *, operator_minimum: timedelta = timedelta(seconds=1)) -> None:
+        self._engine = engine
+        self._ids = ids
+        self._operator_minimum = operator_minimum
+
+    async def now(self) -> datetime:
+        """Return the database's clock."""
+        async with self._transaction() as connection:
+            now: datetime = (await connection.execute(text("SELECT clock_timestamp()"))).scalar_one()
+            return now
+
+    async def limits(self, tenant_id: str) -> Limits:
+        """Return what operator and tenant allow."""
+        async with self._transaction() as connection:
+            found = await read_limits(connection, [tenant_id], self._operator_minimum)
+        if tenant_id not in found:
+            raise NotFound(f"There is no tenant {tenant_id}.")
+        return found[tenant_id]
+
+    async def add_job(self, job: Job, decision: Decision) -> None:
+        """Store a new job with its first definition and decision, and wake the workers."""
+        async with self._transaction() as connection:
+            await insert_job(connection, job)
+            await insert_decisions(connection, [decision_row(job, decision, "registration")])
+            await connection.execute(queries.WAKE)
+
+    async def job(self, tenant_id: str, job_id: str) -> Job:
+        """Return a job that is not deleted."""
+        statement = _job_rows().where(_of_job(tables.schedules, tenant_id, job_id), tables.jobs.c.deleted_at.is_(None))
+        async with self._transaction() as connection:
+            row = (await connection.execute(statement)).mappings().first()
+        if row is None:
+            raise NotFound(f"There is no job {job_id}.")
+        return _job_from(row)
+
+    async def snapshot(self, tenant_id: str, job_id: str) -> Snapshot:
+        """Return what a transition would see, without locking."""
+        ref = JobRef(tenant_id, job_id)
+        async with self._transaction() as connection:
+            found = await read_snapshots(connection, [ref], lock=False, operator_minimum=self._operator_minimum)
+        if ref not in found:
+            raise NotFound(f"There is no job {job_id}.")
+        return found[ref]
+
+    async def jobs(
+        self, tenant_id: str, where: JobFilter, *, limit: int, after: tuple[str, ...] | None = None
+    ) -> Page[Job]:
+        """Return jobs that are not deleted, newest first."""
+        jobs = tables.jobs
+        statement = _job_rows().where(jobs.c.tenant_id == tenant_id, jobs.c.deleted_at.is_(None))
+        if where.group is not None:
+            statement = statement.where(jobs.c.group_name == where.group)
+        if where.key is not None:
+            statement = statement.where(jobs.c.key == where.key)
+        if where.labels:
+            statement = statement.where(jobs.c.labels.contains(dict(where.labels)))
+        if where.status is not None:
+            statement = statement.where(_visible(where.status))
+        if after is not None:
+            statement = statement.where(jobs.c.id < after[0])
+        async with self._transaction() as connection:
+            ordered = statement.order_by(jobs.c.id.desc()).limit(limit + 1)
+            rows = (await connection.execute(ordered)).mappings().all()
+        return _page([_job_from(row) for row in rows], limit)
+
+    async def last_runs(self, tenant_id: str, job_ids: Sequence[str]) -> dict[str, Run]:
+        """Return each job's newest run, test runs left out."""
+        statement = text(
+            """
+            SELECT r.* FROM unnest(CAST(:buckets AS smallint[]), CAST(:jobs AS text[])) AS wanted (bucket, job_id)
+            CROSS JOIN LATERAL (
+                SELECT * FROM runs
+                WHERE tenant_id = :tenant AND bucket = wanted.bucket AND job_id = wanted.job_id AND trigger <> 'test'
+                ORDER BY id DESC LIMIT 1
+            ) AS r
+            """
+        )
+        where = {"tenant": tenant_id, "buckets": [bucket_of(each) for each in job_ids], "jobs": list(job_ids)}
+        async with self._transaction() as connection:
+            rows = (await connection.execute(statement, where)).mappings().all()
+        return {row["job_id"]: run_from(row) for row in rows}
+
+    async def versions(self, tenant_id: str, job_id: str) -> list[Definition]:
+        """Return every version, newest first."""
+        await self.job(tenant_id, job_id)
+        versions = tables.job_versions
+        statement = versions.select().where(_of_job(versions, tenant_id, job_id)).order_by(versions.c.version.desc())
+        async with self._transaction() as connection:
+            rows = (await connection.execute(statement)).mappings().all()
+        return [definition_from(row) for row in rows]
+
+    async def change(self, ref: JobRef, transition: Transition) -> Change:
+        """Lock, compute, write; what the transition raises leaves nothing behind."""
+        (answer,) = await self.change_many([(ref, transition)])
+        if isinstance(answer, RubatoError):
+            raise answer
+        return answer
+
+    async def change_many(self, work: Sequence[tuple[JobRef, Transition]]) -> list[Change | RubatoError]:
+        """Do the same for many jobs in one transaction, tried again when it lost against another."""
+        if not work:
+            return []
+        for _ in range(_ATTEMPTS):
+            try:
+                async with self._transaction() as connection:
+                    return await change_many(connection, work, operator_minimum=self._operator_minimum)
+            except DBAPIError as error:
+                if not must_retry(error):
+                    raise
+        raise Unavailable("the database is too busy with the same jobs; try again")
+
+    async def claim(
+        self, worker_id: str, *, limit: int, lease: timedelta, buckets: Sequence[int] | None = None
+    ) -> Claims:
+        """Lease due jobs, earliest first, and make their claimed rows, in one transaction."""
+        where = {
+            "limit": limit,
+            "worker": worker_id,
+            "lease": lease,
+            "buckets": list(buckets) if buckets is not None else None,
+        }
+        async with self._transaction() as connection:
+            now: datetime = (await connection.execute(text("SELECT clock_timestamp()"))).scalar_one()
+            rows = (await connection.execute(queries.CLAIM, where)).mappings().all()
+            named = {row["job_id"]: run_id(row["slot_at"], self._ids.entropy()) for row in rows if _needs_run(row)}
+            if named:
+                fresh = [row for row in rows if row["job_id"] in named]
+                await connection.execute(
+                    insert(tables.runs), [_claimed_row(row, named[row["job_id"]], worker_id, now) for row in fresh]
+                )
+                await connection.execute(queries.NAME_RUN, [_naming(row, named[row["job_id"]]) for row in fresh])
+            next_ready_at = (await connection.execute(queries.NEXT_READY)).scalar_one()
+        claimed = tuple(
+            Claimed(
+                JobRef(row["tenant_id"], row["job_id"]),
+                row["token"],
+                row["slot_at"] or now,
+                named.get(row["job_id"], row["lease_run_id"]),
+            )
+            for row in rows
+        )
+        return Claims(now, claimed, next_ready_at)
+
+    async def renew(self, worker_id: str, held: Sequence[tuple[JobRef, int]], *, lease: timedelta) -> list[JobRef]:
+        """Extend leases by token; return those no longer held."""
+        refs = [ref for ref, _ in held]
+        where = {
+            "worker": worker_id,
+            "lease": lease,
+            "tenants": [ref.tenant_id for ref in refs],
+            "buckets": [bucket_of(ref.job_id) for ref in refs],
+            "jobs": [ref.job_id for ref in refs],
+            "tokens": [token for _, token in held],
+        }
+        async with self._transaction() as connection:
+            kept = set((await connection.execute(queries.RENEW, where)).scalars())
+        return [ref for ref in refs if ref.job_id not in kept]
+
+    async def release(self, worker_id: str, held: Sequence[tuple[JobRef, int]]) -> None:
+        """Give back claims that were not sent; their rows go."""
+        tokens = dict(held)
+
+        def give_back(snapshot: Snapshot) -> Change:
+            job, run = snapshot.job, snapshot.run
+            lease = job.schedule.lease
+            token = tokens[JobRef(job.tenant_id, job.id)]
+            if lease is None or job.schedule.token != token or lease.worker_id != worker_id:
+                raise LeaseLostError
+            if run is not None and run.status.value == "running":
+                raise LeaseLostError("The run has been sent; it cannot be given back.")
+            schedule = replace(job.schedule, lease=None, token=token + 1)
+            scheduled = run is not None and run.trigger.value != "manual"
+            removed = (run.id,) if scheduled and run is not None else ()
+            return Change(replace(job, schedule=schedule), "release", removed_runs=removed)
+
+        await self.change_many([(ref, give_back) for ref, _ in held])
+
+    async def add_test_run(self, run: Run) -> None:
+        """Store a test run for any worker to pick up."""
+        async with self._transaction() as connection:
+            await connection.execute(insert(tables.runs), run_to(run))
+            await connection.execute(queries.WAKE)
+
+    async def claim_tests(self, worker_id: str, *, limit: int, lease: timedelta) -> list[TestClaim]:
+        """Take pending test runs and mark them running."""
+        async with self._transaction() as connection:
+            where = {"worker": worker_id, "limit": limit, "lease": lease}
+            rows = (await connection.execute(queries.CLAIM_TESTS, where)).mappings().all()
+            refs = [JobRef(row["tenant_id"], row["job_id"]) for row in rows]
+            found = await read_snapshots(connection, refs, lock=False, operator_minimum=self._operator_minimum)
+        return [
+            TestClaim(run_from(row), found[ref].job, row["test_token"]) for row, ref in zip(rows, refs, strict=True)
+        ]
+
+    async def settle_test(self, claim: TestClaim, run: Run) -> None:
+        """Record a test run's end."""
+        runs = tables.runs
+        values = {name: value for name, value in run_to(run).items() if name not in runs.primary_key.columns}
+        statement = (
+            update(runs)
+            .where(_of_run(run.tenant_id, run.id, run.scheduled_for), runs.c.bucket == bucket_of(run.job_id))
+            .where(runs.c.test_token == claim.token)
+            .values({**values, "test_lease_until": None})
+        )
+        async with self._transaction() as connection:
+            if (await connection.execute(statement)).rowcount != 1:
+                raise LeaseLostError
+
+    async def claim_plans(
+        self, *, limit: int, lease: timedelta, recent_runs: int, only: JobRef | None = None
+    ) -> list[PlanClaim]:
+        """Take jobs whose planning is due, raising their planning token."""
+        async with self._transaction() as connection:
+            if only is None:
+                answer = await connection.execute(queries.CLAIM_PLANS, {"limit": limit, "lease": lease})
+            else:
+                answer = await connection.execute(
+                    queries.CLAIM_PLAN, {**key(only.tenant_id, only.job_id), "lease": lease}
+                )
+            rows = answer.mappings().all()
+            refs = [JobRef(row["tenant_id"], row["job_id"]) for row in rows]
+            snapshots = await read_snapshots(connection, refs, lock=False, operator_minimum=self._operator_minimum)
+            claims = []
+            for row, ref in zip(rows, refs, strict=True):
+                snapshot = snapshots[ref]
+                if snapshot.job.deleted_at is not None or snapshot.job.definition.planner is PlannerMode.OFF:
+                    continue
+                context = await self._context(connection, snapshot, recent_runs)
+                claims.append(PlanClaim(ref, row["plan_token"], row["plan_seq"], row["plan_ready_at"], context))
+            return claims
+
+    async def add_session(self, session: Session) -> None:
+        """Store a session that wrote no hints."""
+        async with self._transaction() as connection:
+            await connection.execute(insert(tables.sessions), session_to(session))
+
+    async def run(self, tenant_id: str, run_id: str) -> Run:
+        """Return one run, runs of deleted jobs too. Its id begins with its slot, so one partition is read."""
+        slot = slot_of(run_id)
+        if slot is None:
+            raise NotFound(f"There is no run {run_id}.")
+        statement = tables.runs.select().where(_of_run(tenant_id, run_id, slot))
+        async with self._transaction() as connection:
+            row = (await connection.execute(statement)).mappings().first()
+        if row is None:
+            raise NotFound(f"There is no run {run_id}.")
+        return run_from(row)
+
+    async def runs(
+        self,
+        tenant_id: str,
+        where: RunFilter,
+        *,
+        limit: int,
+        after: tuple[str, ...] | None = None,
+        offset: int = 0,
+    ) -> Page[Run]:
+        """Return runs, newest slot first: a run's id sorts by its slot."""
+        runs = tables.runs
+        statement = runs.select().where(runs.c.tenant_id == tenant_id)
+        if where.job_id is not None:
+            statement = statement.where(_of_job(runs, tenant_id, where.job_id))
+        if where.status is not None:
+            statement = statement.where(runs.c.status == where.status.value)
+        if where.since is not None:
+            statement = statement.where(runs.c.scheduled_for >= where.since)
+        if where.until is not None:
+            statement = statement.where(runs.c.scheduled_for < where.until)
+        if after is not None:
+            statement = statement.where(runs.c.id < after[0])
+        async with self._transaction() as connection:
+            ordered = statement.order_by(runs.c.id.desc()).limit(limit + 1).offset(offset)
+            rows = (await connection.execute(ordered)).mappings().all()
+        return _page([run_from(row) for row in rows], limit)
+
+    async def hints(
+        self,
+        tenant_id: str,
+        *,
+        job_id: str | None = None,
+        active_only: bool = False,
+        limit: int,
+        after: tuple[str, ...] | None = None,
+    ) -> Page[Hint]:
+        """Return hints, newest first."""
+        hints = tables.hints
+        statement = hints.select().where(hints.c.tenant_id == tenant_id)
+        if job_id is not None:
+            statement = statement.where(_of_job(hints, tenant_id, job_id))
+        if active_only:
+            alive = or_(hints.c.expires_at.is_(None), hints.c.expires_at > func.now())
+            statement = statement.where(hints.c.state == HintState.ACTIVE.value, alive)
+        if after is not None:
+            statement = statement.where(hints.c.id < after[0])
+        async with self._transaction() as connection:
+            rows = (await connection.execute(statement.order_by(hints.c.id.desc()).limit(limit + 1))).mappings().all()
+        return _page([hint_from(row) for row in rows], limit)
+
+    async def sessions(
+        self, tenant_id: str, *, job_id: str | None = None, limit: int, after: tuple[str, ...] | None = None
+    ) -> Page[Session]:
+        """Return sessions, newest first."""
+        sessions = tables.sessions
+        statement = sessions.select().where(sessions.c.tenant_id == tenant_id)
+        if job_id is not None:
+            statement = statement.where(_of_job(sessions, tenant_id, job_id))
+        if after is not None:
+            statement = statement.where(sessions.c.id < after[0])
+        async with self._transaction() as connection:
+            ordered = statement.order_by(sessions.c.id.desc()).limit(limit + 1)
+            rows = (await connection.execute(ordered)).mappings().all()
+        return _page([session_from(row) for row in rows], limit)
+
+    async def session(self, tenant_id: str, session_id: str) -> Session:
+        """Return one session."""
+        sessions = tables.sessions
+        statement = sessions.select().where(sessions.c.tenant_id == tenant_id, sessions.c.id == session_id)
+        async with self._transaction() as connection:
+            row = (await connection.execute(statement)).mappings().first()
+        if row is None:
+            raise NotFound(f"There is no session {session_id}.")
+        return session_from(row)
+
+    async def latest_decision(self, tenant_id: str, job_id: str) -> Decision | None:
+        """Return the decision in force."""
+        async with self._transaction() as connection:
+            return await self._latest_decision(connection, tenant_id, job_id)
+
+    async def backlog(self) -> Backlog:
+        """Return figures for the gauges."""
+        async with self._transaction() as connection:
+            row = (await connection.execute(queries.BACKLOG)).mappings().one()
+        return Backlog(row["due"], float(row["age"]), row["parked"])
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        async with transaction(self._engine) as connection:
+            yield connection
+
+    async def _latest_decision(self, connection: AsyncConnection, tenant_id: str, job_id: str) -> Decision | None:
+        """A settled run carries its decision; those that something else caused have rows of their own."""
+        runs, decisions = tables.runs, tables.decisions
+        settled = (
+            select(runs.c.decision)
+            .where(_of_job(runs, tenant_id, job_id), runs.c.decision.is_not(None))
+            .order_by(runs.c.id.desc())
+            .limit(1)
+        )
+        other = (
+            select(decisions.c.decision)
+            .where(_of_job(decisions, tenant_id, job_id))
+            .order_by(decisions.c.decided_at.desc())
+            .limit(1)
+        )
+        found = [(await connection.execute(statement)).scalar_one_or_none() for statement in (settled, other)]
+        decoded = [decision_from(row) for row in found if row]
+        return max(decoded, key=lambda decision: decision.decided_at, default=None)
+
+    async def _context(self, connection: AsyncConnection, snapshot: Snapshot, recent_runs: int) -> PlanningContext:
+        job, runs = snapshot.job, tables.runs
+        statement = (
+            runs.select()
+            .where(_of_job(runs, job.tenant_id, job.id), runs.c.trigger != "test")
+            .order_by(runs.c.id.desc())
+            .limit(recent_runs)
+        )
+        rows = (await connection.execute(statement)).mappings().all()
+        return PlanningContext(
+            now=snapshot.now,
+            job=job,
+            limits=snapshot.limits,
+            hints=tuple(hint for hint in snapshot.hints if is_active(hint, snapshot.now)),
+            runs=tuple(run_from(row) for row in rows),
+            siblings=await self._siblings(connection, job),
+            decision=await self._latest_decision(connection, job.tenant_id, job.id),
+        )
+
+    async def _siblings(self, connection: AsyncConnection, job: Job) -> tuple[tuple[str, Run], ...]:
+        if job.definition.group is None:
+            return ()
+        statement = text(
+            """
+            SELECT j.name AS sibling_name, r.*
+            FROM (SELECT * FROM jobs WHERE tenant_id = :tenant AND group_name = :group AND deleted_at IS NULL
+                  AND id <> :job LIMIT :limit) AS j
+            CROSS JOIN LATERAL (
+                SELECT * FROM runs WHERE tenant_id = j.tenant_id AND bucket = j.bucket AND job_id = j.id
+                AND finished_at IS NOT NULL ORDER BY id DESC LIMIT 1
+            ) AS r
+            """
+        )
+        where = {"tenant": job.tenant_id, "group": job.definition.group, "job": job.id, "limit": _SIBLINGS}
+        rows = (await connection.execute(statement, where)).mappings().all()
+        return tuple((row["sibling_name"], run_from(row)) for row in rows)
+
+
+def _job_rows() -> Select[Any]:
+    """Select definitions beside their schedules; columns of the schedule win where names meet."""
+    jobs, versions, schedules = tables.jobs, tables.job_versions, tables.schedules
+    shared = {column.name for column in schedules.columns}
+    return (
+        select(
+            *schedules.columns,
+            *(column for column in versions.columns if column.name not in shared),
+            jobs.c.updated_at,
+            jobs.c.deleted_at,
+        )
+        .select_from(schedules)
+        .join(
+            jobs,
+            and_(
+                jobs.c.tenant_id == schedules.c.tenant_id,
+                jobs.c.bucket == schedules.c.bucket,
+                jobs.c.id == schedules.c.job_id,
+            ),
+        )
+        .join(
+            versions,
+            and_(
+                versions.c.tenant_id == schedules.c.tenant_id,
+                versions.c.bucket == schedules.c.bucket,
+                versions.c.job_id == schedules.c.job_id,
+                versions.c.version == schedules.c.version,
+            ),
+        )
+    )
+
+
+def _job_from(row: Mapping[Any, Any]) -> Job:
+    return Job(
+        tenant_id=row["tenant_id"],
+        id=row["job_id"],
+        definition=definition_from(row),
+        schedule=schedule_from(row),
+        updated_at=row["updated_at"],
+        deleted_at=row["deleted_at"],
+    )
+
+
+def _of_job(table: Any, tenant_id: str, job_id: str) -> Any:
+    return and_(table.c.tenant_id == tenant_id, table.c.bucket == bucket_of(job_id), table.c.job_id == job_id)
+
+
+def _of_run(tenant_id: str, run_id: str, slot: datetime) -> Any:
+    runs = tables.runs
+    return and_(runs.c.scheduled_for == slot, runs.c.tenant_id == tenant_id, runs.c.id == run_id)
+
+
+def _visible(status: JobStatus) -> Any:
+    """A timed pause that is over counts as active, as `core.usecases.manage_jobs.visible_status` has it."""
+    schedules = tables.schedules
+    over = and_(schedules.c.status == "paused", schedules.c.paused_until <= func.now())
+    if status is JobStatus.ACTIVE:
+        return or_(schedules.c.status == "active", over)
+    if status is JobStatus.PAUSED:
+        still = or_(schedules.c.paused_until.is_(None), schedules.c.paused_until > func.now())
+        return and_(schedules.c.status == "paused", still)
+    return schedules.c.status == literal_column(f"'{status.value}'")
+
+
+def _page(items: list[Any], limit: int) -> Page[Any]:
+    return Page(items[:limit], (items[limit - 1].id,) if len(items) > limit else None)
+
+
+def _needs_run(row: Mapping[Any, Any]) -> bool:
+    return not row["lease_run_id"] and row["slot_is_due"] is True
+
+
+def _claimed_row(row: Mapping[Any, Any], named: str, worker_id: str, now: datetime) -> dict[str, Any]:
+    return {
+        "scheduled_for": row["slot_at"],
+        "tenant_id": row["tenant_id"],
+        "bucket": row["bucket"],
+        "id": named,
+        "job_id": row["job_id"],
+        "status": "claimed",
+        "trigger": "scheduled",
+        "kind": row["slot_kind"],
+        "attempt": 1,
+        "job_version": row["version"],
+        "worker_id": worker_id,
+        "created_at": now,
+        "truncated": False,
+        "skipped_more": False,
+        "discarded": False,
+    }
+
+
+def _naming(row: Mapping[Any, Any], named: str) -> dict[str, Any]:
+    return {
+        "tenant_id": row["tenant_id"],
+        "bucket": row["bucket"],
+        "job_id": row["job_id"],
+        "token": row["token"],
+        "run_id": named,
+    }
