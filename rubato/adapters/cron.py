@@ -14,7 +14,6 @@ from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-from core.errors import CronError
 from rubato.adapters.cron_expression import Expression, read_expression
 from rubato.adapters.zones import Zone, aware, load_zone
 
@@ -31,6 +30,10 @@ SCAN_YEARS = 28
 """After 28 years the Gregorian weekdays repeat: sparse expressions are scanned that long."""
 SCAN_FIRES = 2500
 CHANGES_SCANNED_YEARS = 2
+CHANGE_AHEAD = (timedelta(hours=26), timedelta(hours=2), timedelta(minutes=2))
+CHANGE_FIRES = 200
+"""Where a scan of a change starts: 200 fires reach it from the first if they are rare, from the last if they
+come every second."""
 
 _SECOND = timedelta(seconds=1)
 _MINUTE = timedelta(minutes=1)
@@ -112,27 +115,24 @@ def _next_fire(expression: Expression, zone: Zone, after: datetime) -> datetime 
 
 def _shortest_gap(expression: str, timezone: str) -> timedelta:
     read, zone = read_expression(expression), load_zone(timezone)
-    least = _least_gap(read, zone, SCAN_FROM, SCAN_FROM + SCAN_YEARS * _YEAR)
+    least = _least_gap(read, zone, SCAN_FROM, SCAN_FROM + SCAN_YEARS * _YEAR, SCAN_FIRES)
     at, until = SCAN_FROM, SCAN_FROM + CHANGES_SCANNED_YEARS * _YEAR
     while (change := zone.first_change(at, until)) is not None:
         at = change.at
-        # From the last fire before the skipped time to the second one after it.
-        near = _least_gap(read, zone, at - timedelta(hours=2), at + timedelta(hours=3))
-        least = min(least, near)
-    if least == timedelta.max:
-        raise CronError(f'The cron expression "{expression}" fires at most once in {SCAN_YEARS} years.')
+        for ahead in CHANGE_AHEAD:
+            least = min(least, _least_gap(read, zone, at - ahead, at + CHANGE_AHEAD[0], CHANGE_FIRES))
     return least
 
 
-def _least_gap(expression: Expression, zone: Zone, start: datetime, end: datetime) -> timedelta:
-    """Return the smallest gap among the first fires after `start`, the last beginning before `end`."""
-    finest = _SECOND if len(expression.seconds) > 1 else _MINUTE
+def _least_gap(read: Expression, zone: Zone, start: datetime, end: datetime, fires: int) -> timedelta:
+    """Return the smallest gap among `fires` fires after `start`, the last beginning before `end`."""
+    finest = _SECOND if len(read.seconds) > 1 else _MINUTE
     least = timedelta.max
-    last = _next_fire(expression, zone, start)
-    for _ in range(SCAN_FIRES):
+    last = _next_fire(read, zone, start)
+    for _ in range(fires):
         if last is None or last >= end or least <= finest:
             break
-        fire = _next_fire(expression, zone, last)
+        fire = _next_fire(read, zone, last)
         if fire is not None:
             least = min(least, fire - last)
         last = fire
