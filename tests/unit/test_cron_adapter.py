@@ -21,16 +21,17 @@ NOW = datetime(2026, 3, 4, 10, 7, 30, tzinfo=UTC)
 
 
 def fires(expression: str, timezone: str = "UTC", after: datetime = NOW) -> Iterator[datetime]:
-    at: datetime | None = after
-    while (at := CRON.next_after(expression, timezone, at)) is not None:
-        yield at
+    fire = CRON.next_after(expression, timezone, after)
+    while fire is not None:
+        yield fire
+        fire = CRON.next_after(expression, timezone, fire)
 
 
 def walls(expression: str, timezone: str, day: date, days: int = 1) -> list[str]:
     """The fires of some local days as "DD HH:MM[:SS]+offset"."""
     info = load_zone(timezone).info
     start = datetime(day.year, day.month, day.day, tzinfo=info).astimezone(UTC) - timedelta(microseconds=1)
-    shown = []
+    shown: list[str] = []
     for fire in fires(expression, timezone, start):
         local = fire.astimezone(info)
         if local.date() >= day + timedelta(days=days):

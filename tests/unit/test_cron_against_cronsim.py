@@ -75,8 +75,8 @@ EARLY = "*/20 0 * * FRI,SUN"
 
 # Why ours is kept.
 SIX_FIELDS = (
-    "cronsim keeps Debian's rule for five fields only: with seconds, a fixed time runs twice in repeated time "
-    "and not at all in skipped time. A seconds field must not change what a fixed time means."
+    "cronsim keeps Debian's rule for five fields only: with seconds, a fixed time runs twice in repeated "
+    "time and not at all in skipped time. A seconds field must not change what a fixed time means."
 )
 STAR_IN_LIST = (
     "cronsim calls a field a wildcard when it begins with a star: `0,*/30` and `*/30,0`, the same minutes, "
@@ -237,9 +237,10 @@ DIFFERENCES: tuple[Difference, ...] = (
 
 
 def _ours(expression: str, timezone: str, start: datetime) -> Iterator[datetime]:
-    at: datetime | None = start
-    while (at := CRON.next_after(expression, timezone, at)) is not None:
-        yield at
+    fire = CRON.next_after(expression, timezone, start)
+    while fire is not None:
+        yield fire
+        fire = CRON.next_after(expression, timezone, fire)
 
 
 def _theirs(expression: str, timezone: str, start: datetime) -> Iterator[datetime]:
