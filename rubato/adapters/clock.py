@@ -1,4 +1,4 @@
-"""The host's clocks."""
+"""The host's clock."""
 
 import asyncio
 import time
@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 
 
 class SystemClock:
-    """The clock port on this host."""
+    """`core.ports.clock.Clock` on the host; no other module asks the operating system for the time."""
 
     def now(self) -> datetime:
-        """Return the wall clock, aware, in UTC."""
+        """Return the host's current instant, aware, in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return seconds that never run backwards."""
+        """Return seconds from an arbitrary origin that never run backwards."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait; a negative wait returns at once."""
+        """Give the event loop away for that many seconds; a negative wait returns after one turn of it."""
         await asyncio.sleep(max(0.0, seconds))

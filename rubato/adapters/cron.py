@@ -1,227 +1,144 @@
-"""Cron expressions on croniter, with daylight saving worked out here.
+"""Cron on croniter: fires of an expression in a zone, as UTC instants.
 
-croniter walks naive local times; this file maps them to instants. Measured against cronsim 2.8, croniter 7.0 run in a
-zone fires a fixed time twice in a repeated hour (New York `30 1 * * *`, Lord Howe `45 1 * * *`); on naive times it
-has no opinion, and the rule is ours:
+croniter reads the fields and knows the calendar; the step from wall time to instants is made here, because
+libraries disagree about it. Between two changes of a zone's offset wall time and UTC run alike, so a search
+walks from change to change, and at each one:
 
-- A *fixed* expression (neither its minutes nor its hours hold a `*`) means wall-clock times. One that falls into a gap
-  fires once, right after the gap; one that occurs twice fires the first time only.
-- Any other follows elapsed time: it fires whenever the wall clock matches, in both passes of a repeated hour, and
-  not at all at times that the day does not have.
+- an expression of fixed times that falls into skipped wall time fires once, at the change itself;
+- one whose wall time is repeated has already fired, and waits until the clocks stop repeating themselves;
+- an expression with a wildcard minute or hour fires whenever the wall clock shows a matching time: twice in
+  repeated time, never in skipped time, which is what elapsed time asks.
 """
 
-import re
-from collections.abc import Iterator
+from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from croniter import CroniterError, croniter
+from rubato.adapters.cron_expression import Expression, read_expression
+from rubato.adapters.zones import Zone, aware, load_zone
 
-from core.errors import CronError
+FIRST = datetime(1900, 1, 1, tzinfo=UTC)
+LAST = datetime(9999, 1, 1, tzinfo=UTC)
+"""The calendar: no fire lies before FIRST, or at or after LAST."""
 
-LONGEST_EXPRESSION = 200  # characters
-LAST_YEAR = 2200  # nothing is scheduled beyond it
-_ALIASES = {
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-    "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@hourly": "0 * * * *",
-}
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_FIELD = re.compile(r"[a-z0-9*,/\-#?]+", re.IGNORECASE)
-_WORD = re.compile(r"[a-z]+", re.IGNORECASE)
-_EXAMPLE = 'An example that works: "*/5 * * * *" (every five minutes).'
-_ORIGIN = datetime(2024, 1, 1)  # noqa: DTZ001 - a local wall-clock time, before any zone is applied
-_GAP_FIRES, _GAP_DAYS = 1500, timedelta(days=400)  # what `shortest_gap` looks at
-_LOOK_AHEAD_H = 26  # hours after an instant in which a change of offset can repeat wall-clock times already passed
+MEMO = 8192
+"""Minutes kept: one for each of some thousands of jobs; one that fires every second takes about 5 KiB."""
+
+SCAN_FROM = datetime(2024, 1, 1)  # noqa: DTZ001 (naive UTC)
+"""A leap year, so that 29 February is among the first."""
+SCAN_YEARS = 28
+"""After 28 years the Gregorian weekdays repeat: sparse expressions are scanned that long."""
+SCAN_FIRES = 2500
+CHANGES_SCANNED_YEARS = 2
+CHANGE_AHEAD = (timedelta(hours=26), timedelta(hours=2), timedelta(minutes=2))
+CHANGE_FIRES = 200
+"""Where a scan of a change starts: 200 fires reach it from the first if they are rare, from the last if they
+come every second."""
+
 _SECOND = timedelta(seconds=1)
+_MINUTE = timedelta(minutes=1)
+_YEAR = timedelta(days=365, hours=6)
 
 
 class CroniterCron:
-    """The cron port. One instance can serve everybody: it only holds caches."""
+    """`core.ports.cron.Cron` on croniter. Safe to share between tasks and threads."""
+
+    def __init__(self) -> None:
+        self._fires = lru_cache(maxsize=MEMO)(_fires_from)
+        self._gap = lru_cache(maxsize=1024)(_shortest_gap)
 
     @property
     def tzdata_version(self) -> str:
-        """Return the installed tzdata release."""
-        try:
-            return version("tzdata")
-        except PackageNotFoundError:
-            return "system"
+        """Return the release of the pinned time zone database."""
+        return tzdata.IANA_VERSION
 
     def validate(self, expression: str, timezone: str) -> None:
-        """Raise CronError unless the expression parses, the zone exists and the expression ever fires."""
-        _zone(timezone)
-        _parse(expression)
+        """Raise `CronError` unless the expression parses, the zone exists and the expression ever fires."""
+        read_expression(expression)
+        load_zone(timezone)
 
     def next_after(self, expression: str, timezone: str, after: datetime) -> datetime | None:
-        """Return the first fire strictly after `after`, in UTC; None beyond the year 2200."""
-        per = 1 if _parse(expression).has_seconds else 60
-        return _next(expression, timezone, int(after.timestamp() // per) * per)
+        """Return the first fire strictly later than `after`, in UTC; None at the end of the year 9998.
+
+        Memoised per expression, zone and minute. Raises `CronError` for what `validate` refuses and
+        `ValueError` for an `after` without a zone.
+        """
+        if after.tzinfo is None:
+            raise ValueError("after must be an aware instant, such as datetime(2026, 1, 1, tzinfo=UTC)")
+        if after >= LAST:
+            self.validate(expression, timezone)
+            return None
+        instant = FIRST if after < FIRST else after.astimezone(UTC)
+        fires = self._fires(expression, timezone, instant.replace(second=0, microsecond=0))
+        n = bisect_right(fires, instant)
+        return fires[n] if n < len(fires) else None
 
     def shortest_gap(self, expression: str, timezone: str) -> timedelta:
-        """Return the smallest wall-clock distance between neighbouring fires within 400 days, or 1,500 fires."""
-        self.validate(expression, timezone)
-        return _shortest_gap(expression)
+        """Return the smallest distance between neighbouring fires, in elapsed time.
+
+        Looks at the fires of 28 years from 2024, or the first 2,500, and at every change of the zone's offset
+        in the first two years (a fire moved out of skipped time may come close to the next). Memoised.
+        Raises `CronError` for what `validate` refuses.
+        """
+        return self._gap(expression, timezone)
 
 
-class _Expression:
-    """A parsed expression: croniter's text for it, and what kind it is."""
-
-    __slots__ = ("fixed", "has_seconds", "text")
-
-    def __init__(self, text: str, *, has_seconds: bool) -> None:
-        fields = text.split()
-        self.text, self.has_seconds = text, has_seconds
-        self.fixed = not any("*" in field for field in fields[int(has_seconds) :][:2])
-
-    def fires(self, after: datetime) -> Iterator[datetime]:
-        """Yield the naive local fires strictly after a naive local time."""
-        walk = croniter(self.text, after.replace(microsecond=0), second_at_beginning=self.has_seconds)
-        while True:
-            fire = walk.get_next(datetime)
-            if fire.year > LAST_YEAR:
-                return
-            yield fire
-
-
-@lru_cache(maxsize=4096)
-def _parse(expression: str) -> _Expression:
-    text = " ".join(expression.split()) if len(expression) <= LONGEST_EXPRESSION else ""
-    shown = expression if len(expression) <= 60 else f"{expression[:60]}..."
-    if len(expression) > LONGEST_EXPRESSION:
-        raise CronError(f'The cron expression "{shown}" is longer than {LONGEST_EXPRESSION} characters. {_EXAMPLE}')
-    if text.startswith("@"):
-        if text.lower() not in _ALIASES:
-            known = ", ".join(_ALIASES)
-            raise CronError(f'"{shown}" is not one of the @ forms that can be scheduled: {known}. {_EXAMPLE}')
-        text = _ALIASES[text.lower()]
-    fields = text.split()
-    if len(fields) not in (5, 6):
-        wanted = "five fields (minute hour day month weekday), or six with seconds first"
-        raise CronError(f'The cron expression "{shown}" has {len(fields)} fields; it needs {wanted}. {_EXAMPLE}')
-    for field in fields:
-        words = {word.lower() for word in _WORD.findall(field)} - {*_MONTHS, *_WEEKDAYS, "l"}
-        if words or not _FIELD.fullmatch(field) or not field.isascii():
-            raise CronError(f'"{field}" in the cron expression "{shown}" is not understood. {_EXAMPLE}')
-    parsed = _Expression(text, has_seconds=len(fields) == 6)
-    try:
-        next(parsed.fires(_ORIGIN))
-    except CroniterError as error:
-        if "failed to find next" in str(error):
-            raise CronError(f'The cron expression "{shown}" names a date that never comes. {_EXAMPLE}') from error
-        raise CronError(f'The cron expression "{shown}" is not valid: {error}. {_EXAMPLE}') from error
-    except (ValueError, KeyError, IndexError, TypeError, OverflowError, StopIteration) as error:
-        raise CronError(f'The cron expression "{shown}" is not valid. {_EXAMPLE}') from error
-    return parsed
-
-
-@lru_cache(maxsize=1024)
-def _zone(name: str) -> ZoneInfo:
-    hint = 'use an IANA name such as "Europe/Lisbon" or "UTC"'
-    if name not in available_timezones():
-        raise CronError(f'Unknown time zone "{name[:60]}"; {hint}.', field="/timezone")
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise CronError(f'Unknown time zone "{name[:60]}"; {hint}.', field="/timezone") from error
-
-
-@lru_cache(maxsize=65536)
-def _next(expression: str, timezone: str, epoch_s: int) -> datetime | None:
-    """Return the first fire after an instant cut to the minute (five fields) or the second: every instant within
-    has the same next fire, so that one answer serves them all."""
-    parsed, zone = _parse(expression), _zone(timezone)
-    after = datetime.fromtimestamp(epoch_s, UTC)
-    try:
-        return _next_fixed(parsed, zone, after) if parsed.fixed else _next_elapsed(parsed, zone, after)
-    except (CroniterError, OverflowError):
-        return None
-
-
-def _next_fixed(parsed: _Expression, zone: ZoneInfo, after: datetime) -> datetime | None:
-    """Map wall-clock fires to instants: the first pass of a repeated time, the end of a gap. The map never falls,
-    so the first that lies after `after` is the next."""
-    for fire in parsed.fires(_local(after, zone)):
-        instant = _first_pass_or_gap_end(fire, zone)
-        if instant > after:
-            return instant
-    return None
-
-
-def _next_elapsed(parsed: _Expression, zone: ZoneInfo, after: datetime) -> datetime | None:
-    """Walk the wall clock from offset to offset. Within one offset it is linear; where the offset changes, it jumps,
-    and the search goes on from the wall-clock time it jumps to."""
-    local = _local(after, zone)
-    while True:
-        fire = next(parsed.fires(local), None)
+def _fires_from(expression: str, timezone: str, minute: datetime) -> tuple[datetime, ...]:
+    """Return the fires after `minute` and within it, and the first one beyond."""
+    read, zone = read_expression(expression), load_zone(timezone)
+    at, end = minute.replace(tzinfo=None), minute.replace(tzinfo=None) + _MINUTE
+    found: list[datetime] = []
+    while at < end:
+        fire = _next_fire(read, zone, at)
         if fire is None:
+            break
+        found.append(aware(fire))
+        at = fire
+    return tuple(found)
+
+
+def _next_fire(expression: Expression, zone: Zone, after: datetime) -> datetime | None:
+    """Return the first fire strictly later than `after`. Instants are naive UTC, walls are naive local."""
+    at = after.replace(microsecond=0)
+    offset = zone.offset(at)
+    floor = at + offset + _SECOND
+    if expression.fixed:
+        floor = max(floor, zone.repeat_ends(at) or floor)
+    while True:
+        wall = expression.first_wall(floor)
+        if wall is None or wall - offset >= LAST.replace(tzinfo=None):
             return None
-        candidate = (fire - _offset(after, zone)).replace(tzinfo=UTC)
-        change = _next_change(after, min(candidate, after + timedelta(hours=_LOOK_AHEAD_H)), zone)
-        if change is not None:
-            after, local = change, _local(change, zone) - _SECOND
-            continue
-        if candidate <= after + timedelta(hours=_LOOK_AHEAD_H):
-            return candidate
-        instant = fire.replace(tzinfo=zone).astimezone(UTC)
-        if _local(instant, zone) == fire:
-            return instant
-        local = fire  # the day does not have this time
+        change = zone.first_change(at, wall - offset)
+        if change is None:
+            return wall - offset
+        at, offset, floor = change.at, change.after, change.at + change.after
+        if expression.fixed:
+            if wall < floor:
+                return change.at
+            floor = max(floor, change.at + change.before)
 
 
-def _next_change(after: datetime, until: datetime, zone: ZoneInfo) -> datetime | None:
-    """Return the first instant in (after, until] at which the zone's offset is another than at `after`."""
-    offset, low = _offset(after, zone), after
-    while low < until:
-        high = min(low + timedelta(hours=1), until)
-        if _offset(high, zone) != offset:
-            while high - low > _SECOND:
-                middle = low + (high - low) / 2
-                middle = middle.replace(microsecond=0)
-                if middle <= low:
-                    break
-                low, high = (middle, high) if _offset(middle, zone) == offset else (low, middle)
-            return high
-        low = high
-    return None
+def _shortest_gap(expression: str, timezone: str) -> timedelta:
+    read, zone = read_expression(expression), load_zone(timezone)
+    least = _least_gap(read, zone, SCAN_FROM, SCAN_FROM + SCAN_YEARS * _YEAR, SCAN_FIRES)
+    at, until = SCAN_FROM, SCAN_FROM + CHANGES_SCANNED_YEARS * _YEAR
+    while (change := zone.first_change(at, until)) is not None:
+        at = change.at
+        for ahead in CHANGE_AHEAD:
+            least = min(least, _least_gap(read, zone, at - ahead, at + CHANGE_AHEAD[0], CHANGE_FIRES))
+    return least
 
 
-def _first_pass_or_gap_end(fire: datetime, zone: ZoneInfo) -> datetime:
-    aware = fire.replace(tzinfo=zone)
-    instant = aware.astimezone(UTC)
-    if _local(instant, zone) == fire:
-        return instant
-    before = instant - timedelta(hours=_LOOK_AHEAD_H)  # a gap: PEP 495 reads it with the offset before it
-    while (change := _next_change(before, instant + timedelta(hours=_LOOK_AHEAD_H), zone)) is not None:
-        if _local(change, zone) > fire:
-            return change
-        before = change
-    return instant
-
-
-def _local(instant: datetime, zone: ZoneInfo) -> datetime:
-    return instant.astimezone(zone).replace(tzinfo=None, fold=0)
-
-
-def _offset(instant: datetime, zone: ZoneInfo) -> timedelta:
-    return instant.astimezone(zone).utcoffset() or timedelta(0)
-
-
-@lru_cache(maxsize=4096)
-def _shortest_gap(expression: str) -> timedelta:
-    parsed = _parse(expression)
-    unit = timedelta(seconds=1 if parsed.has_seconds else 60)
-    shortest, previous = timedelta.max, None
-    for count, fire in enumerate(parsed.fires(_ORIGIN - _SECOND)):
-        if previous is not None:
-            shortest = min(shortest, fire - previous)
-            if shortest <= unit or count >= _GAP_FIRES or (fire - _ORIGIN > _GAP_DAYS and count > 1):
-                break
-        previous = fire
-    return shortest
+def _least_gap(read: Expression, zone: Zone, start: datetime, end: datetime, fires: int) -> timedelta:
+    """Return the smallest gap among `fires` fires after `start`, the last beginning before `end`."""
+    finest = _SECOND if len(read.seconds) > 1 else _MINUTE
+    least = timedelta.max
+    last = _next_fire(read, zone, start)
+    for _ in range(fires):
+        if last is None or last >= end or least <= finest:
+            break
+        fire = _next_fire(read, zone, last)
+        if fire is not None:
+            least = min(least, fire - last)
+        last = fire
+    return least
