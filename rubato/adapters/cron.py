@@ -14,6 +14,8 @@ from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
+import tzdata
+
 from rubato.adapters.cron_expression import Expression, read_expression
 from rubato.adapters.zones import Zone, aware, load_zone
 
@@ -50,7 +52,7 @@ class CroniterCron:
     @property
     def tzdata_version(self) -> str:
         """Return the release of the pinned time zone database."""
-        return tzdata.IANA_VERSION
+        return str(tzdata.IANA_VERSION)
 
     def validate(self, expression: str, timezone: str) -> None:
         """Raise `CronError` unless the expression parses, the zone exists and the expression ever fires."""
