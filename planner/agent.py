@@ -1,0 +1,129 @@
+"""The agent: the catalogue's tools with strict schemas, collected on a workbench, committed by nobody here."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import Field
+from pydantic_ai import Agent, FunctionToolset, ModelResponse, ModelRetry, RunContext, SkipModelRequest, TextPart
+from pydantic_ai.capabilities import Hooks
+
+from core.sessions import Verdict
+from planner.prompt import instructions
+from tools import proposing, reading
+from tools.workbench import Answer, Workbench
+
+STAGED = "Staged; nothing more to say."
+
+_toolset = FunctionToolset[Workbench](
+    id="tempo",
+    max_retries=2,
+    sequential=True,
+    strict=True,
+    timeout=5,
+    docstring_format="google",
+    require_parameter_descriptions=True,
+)
+_hooks: Hooks[Workbench] = Hooks()
+
+Reason = Annotated[str, Field(strict=True, min_length=1, max_length=proposing.LONGEST_REASON)]
+IntervalMs = Annotated[int, Field(strict=True, ge=1, le=proposing.LONGEST_INTERVAL_MS)]
+TtlMs = Annotated[int, Field(strict=True, ge=proposing.SHORTEST_TTL_MS, le=proposing.LONGEST_TTL_MS)]
+Instant = Annotated[str, Field(strict=True, min_length=10, max_length=40)]
+
+
+def _carry_out(
+    ctx: RunContext[Workbench], tool: Callable[..., Answer], arguments: dict[str, Any], *, proposes: bool
+) -> str:
+    """Call a tool, keep its verdict, and hand a refusal back as something to mend."""
+    call_id = ctx.tool_call_id or ""
+    answer = tool(ctx.deps, call_id, **arguments) if proposes else tool(ctx.deps, **arguments)
+    ctx.deps.record(call_id, tool.__name__, arguments, answer)
+    if answer.verdict is Verdict.REJECTED:
+        raise ModelRetry(answer.message)
+    return answer.message
+
+
+@_toolset.tool(name="propose_interval")
+def _propose_interval(ctx: RunContext[Workbench], interval_ms: IntervalMs, ttl_ms: TtlMs, reason: Reason) -> str:
+    """Run every `interval_ms` milliseconds for the next `ttl_ms` milliseconds, then go back to the baseline.
+
+    Args:
+        interval_ms: Milliseconds from one start to the next.
+        ttl_ms: For how long, in milliseconds. Keep it short; it can be renewed on new evidence.
+        reason: The evidence in one sentence.
+    """
+    arguments = {"interval_ms": interval_ms, "ttl_ms": ttl_ms, "reason": reason}
+    return _carry_out(ctx, proposing.propose_interval, arguments, proposes=True)
+
+
+@_toolset.tool(name="propose_next_time")
+def _propose_next_time(ctx: RunContext[Workbench], at: Instant, reason: Reason) -> str:
+    """Run once at an instant, sooner or later than the baseline would; afterwards the baseline goes on.
+
+    Args:
+        at: The instant, RFC 3339 with its offset, such as 2026-01-31T12:00:00Z.
+        reason: The evidence in one sentence.
+    """
+    return _carry_out(ctx, proposing.propose_next_time, {"at": at, "reason": reason}, proposes=True)
+
+
+@_toolset.tool(name="pause_until")
+def _pause_until(ctx: RunContext[Workbench], until: Instant | None, reason: Reason) -> str:
+    """Stop running until an instant; one probe run follows. null ends a pause that the planner made itself.
+
+    Args:
+        until: The instant, RFC 3339 with its offset, at most a day ahead; or null.
+        reason: The evidence in one sentence.
+    """
+    return _carry_out(ctx, proposing.pause_until, {"until": until, "reason": reason}, proposes=True)
+
+
+@_toolset.tool(name="clear_hints")
+def _clear_hints(ctx: RunContext[Workbench], reason: Reason) -> str:
+    """Take back every hint that the planner itself wrote; the job goes back to its baseline.
+
+    Args:
+        reason: Why they are no longer needed.
+    """
+    return _carry_out(ctx, proposing.clear_hints, {"reason": reason}, proposes=True)
+
+
+@_toolset.tool(name="get_latest_response")
+def _get_latest_response(ctx: RunContext[Workbench]) -> str:
+    """Read the newest answer of the job's target: status, times, and the beginning of its body."""
+    return _carry_out(ctx, reading.get_latest_response, {}, proposes=False)
+
+
+@_toolset.tool(name="get_response_history")
+def _get_response_history(
+    ctx: RunContext[Workbench], limit: Annotated[int, Field(strict=True, ge=1, le=reading.LONGEST_HISTORY)]
+) -> str:
+    """Read the newest answers, newest first.
+
+    Args:
+        limit: How many.
+    """
+    return _carry_out(ctx, reading.get_response_history, {"limit": limit}, proposes=False)
+
+
+@_toolset.tool(name="get_sibling_latest_responses")
+def _get_sibling_latest_responses(ctx: RunContext[Workbench]) -> str:
+    """Read the newest answer of each other job of the same group."""
+    return _carry_out(ctx, reading.get_sibling_latest_responses, {}, proposes=False)
+
+
+@_hooks.on.before_model_request
+async def _stop_once_staged(ctx: RunContext[Workbench], request_context: Any) -> Any:
+    """A session that has staged something is over: the next request would only cost tokens."""
+    if ctx.deps.staged:
+        raise SkipModelRequest(ModelResponse([TextPart(STAGED)]))
+    return request_context
+
+
+agent: Agent[Workbench, str] = Agent(
+    deps_type=Workbench,
+    toolsets=[_toolset],
+    instructions=instructions(),
+    name="planner",
+    capabilities=[_hooks],
+)

@@ -1,0 +1,188 @@
+"""Reading answers without a model: numbers, states, announced instants, and whether two answers are the same."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from core.entities import Run, RunStatus
+
+RISE, LEAST_RISE = 1.25, 5.0  # a number is rising when it grew by a quarter and by five over the last three answers
+_LEVELS = re.compile(r"queue|depth|backlog|pending|lag|load|errors?$|waiting|in_?flight", re.IGNORECASE)
+_STATES = re.compile(r"^(status|state|health|condition|phase)$", re.IGNORECASE)
+_UNWELL = (
+    *("incident", "degraded", "error", "errors", "critical", "warning", "down", "unhealthy"),
+    *("failing", "failed", "outage", "overloaded", "filling"),
+)
+_VOLATILE = re.compile(
+    r"(^|_)(time|timestamp|ts|date|now|uuid|nonce|trace|span|request_?id|id|uptime|generated|served|elapsed)(_|$)|_at$|At$",
+    re.IGNORECASE,
+)
+_ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)")
+_MAINTENANCE_KEY = re.compile(r"maintenance.*(until|end)|(until|end).*maintenance", re.IGNORECASE)
+_UPDATE_KEY = re.compile(r"^next_?update(_?at)?$", re.IGNORECASE)
+_MAINTENANCE_PROSE = re.compile(r"maintenance\b[^.]{0,80}?\b(?:until|till|ends at|ends)\s+(" + _ISO.pattern + ")", re.I)
+_UPDATE_PROSE = re.compile(r"next update (?:is )?(?:at|on|expected at)\s+(" + _ISO.pattern + ")", re.I)
+_RULE = re.compile(
+    r"every\s+(?P<every>\d+(?:\.\d+)?)\s*(?P<unit>ms|milliseconds?|s|secs?|seconds?|m|min|minutes?|h|hours?)\b"
+    r"[^.;]*?\b(?:while|when|if)\s+(?P<field>[A-Za-z_][\w.]*)\s+(?:is\s+|goes\s+|stays\s+)?"
+    r"(?P<comparison>above|over|more than|greater than|>|below|under|less than|<)\s*(?P<number>\d+(?:\.\d+)?)",
+    re.IGNORECASE,
+)
+_UNITS = {"ms": 0.001, "mi": 60.0, "m": 60.0, "s": 1.0, "h": 3600.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An instant before which asking again is of no use."""
+
+    at: datetime
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A rule read out of the owner's intent: this tempo while that number is beyond a limit."""
+
+    interval: timedelta
+    field: str
+    comparison: str
+    number: float
+
+
+def notices(run: Run, now: datetime) -> Iterator[Notice]:
+    """Yield what an answer announces: Retry-After, maintenance, the next update. Only instants still to come."""
+    waits = run.status_code in (429, 503) and run.finished_at is not None
+    after = _retry_after(run.retry_after, run.finished_at or now) if waits else None
+    if after is not None and after > now:
+        yield Notice(after, "the target asked not to be called before its Retry-After has passed")
+    body = run.response_excerpt or ""
+    found: list[tuple[str, str]] = []
+    for name, value in _leaves(_parsed(run)):
+        if isinstance(value, str) and _MAINTENANCE_KEY.search(name):
+            found.append((value, "maintenance is announced until then"))
+        elif isinstance(value, str) and _UPDATE_KEY.search(name.rsplit(".", 1)[-1]):
+            found.append((value, "the target announces its next update for then"))
+    found += [(match, "maintenance is announced until then") for match in _MAINTENANCE_PROSE.findall(body)]
+    found += [(match, "the target announces its next update for then") for match in _UPDATE_PROSE.findall(body)]
+    for text, words in found:
+        at = _instant(text)
+        if at is not None and at > now:
+            yield Notice(at, words)
+
+
+def threshold_of(intent: str | None) -> Threshold | None:
+    """Read `every 30 s while queue_depth is above 500` out of an intent."""
+    match = _RULE.search(intent or "")
+    if match is None:
+        return None
+    unit = match["unit"].lower()
+    seconds = float(match["every"]) * _UNITS[unit[:2] if unit[:2] in ("ms", "mi") else unit[0]]
+    if unit.startswith("milli"):
+        seconds = float(match["every"]) / 1000
+    below = match["comparison"].lower() in ("below", "under", "less than", "<")
+    return Threshold(timedelta(seconds=seconds), match["field"], "below" if below else "above", float(match["number"]))
+
+
+def holds(rule: Threshold, run: Run) -> bool | None:
+    """Tell whether a rule's condition holds in an answer; None when the answer has no such number."""
+    for name, value in _leaves(_parsed(run)):
+        if name == rule.field or name.rsplit(".", 1)[-1] == rule.field:
+            number = _number(value)
+            if number is not None:
+                return number < rule.number if rule.comparison == "below" else number > rule.number
+    return None
+
+
+def is_unwell(run: Run) -> str | None:
+    """Return the state an answer reports, if it is a bad one."""
+    for name, value in _leaves(_parsed(run)):
+        if isinstance(value, str) and _STATES.match(name.rsplit(".", 1)[-1]) and value.lower() in _UNWELL:
+            return f'{name.rsplit(".", 1)[-1]} "{value.lower()}"'
+    return None
+
+
+def rising(runs: Sequence[Run]) -> str | None:
+    """Return the name of a level (a queue, a backlog, a load) that grows from answer to answer."""
+    if len(runs) < 3 or any(run.status is not RunStatus.SUCCEEDED for run in runs[:3]):
+        return None
+    newest, middle, oldest = ({n: _number(v) for n, v in _leaves(_parsed(run))} for run in runs[:3])
+    for name, now_at in newest.items():
+        was, before = middle.get(name), oldest.get(name)
+        if now_at is None or was is None or before is None or not _LEVELS.search(name):
+            continue
+        if now_at > was >= before and now_at >= before * RISE and now_at - before >= LEAST_RISE:
+            return name
+    return None
+
+
+def same_answer(one: Run, other: Run) -> bool:
+    """Tell whether two answers say the same, times, ids and the like left aside."""
+    return one.status_code == other.status_code and _essence(one) == _essence(other)
+
+
+def _essence(run: Run) -> Any:
+    parsed = _parsed(run)
+    if parsed is not None:
+        return sorted((name, repr(value)) for name, value in _leaves(parsed) if not _is_volatile(name, value))
+    return re.sub(r"\d+", "#", run.response_excerpt or "")
+
+
+def _is_volatile(name: str, value: Any) -> bool:
+    return bool(_VOLATILE.search(name.rsplit(".", 1)[-1])) or (isinstance(value, str) and bool(_ISO.search(value)))
+
+
+def _parsed(run: Run) -> Any:
+    try:
+        return json.loads(run.response_excerpt or "")
+    except (ValueError, RecursionError):
+        return None
+
+
+def _leaves(document: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Yield (dotted path, value) of a JSON document's leaves, at most eight levels deep."""
+    if depth > 8:
+        return
+    if isinstance(document, dict):
+        for name, value in document.items():
+            yield from _leaves(value, f"{prefix}.{name}" if prefix else str(name), depth + 1)
+    elif isinstance(document, list):
+        for position, value in enumerate(document[:50]):
+            yield from _leaves(value, f"{prefix}.{position}", depth + 1)
+    elif prefix:
+        yield prefix, document
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if number == number and abs(number) != float("inf") else None
+
+
+def _retry_after(header: str | None, finished_at: datetime) -> datetime | None:
+    """Read seconds or an HTTP date; nothing further away than a day counts."""
+    text = (header or "").strip()
+    try:
+        if text.isascii() and text.isdigit():
+            at = finished_at + timedelta(seconds=int(text[:9]))
+        else:
+            at = parsedate_to_datetime(text)
+            at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return at if at <= finished_at + timedelta(days=1) else None
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at.astimezone(UTC) if at.tzinfo is not None else None

@@ -1,0 +1,191 @@
+"""The offline planner: a fixed policy that goes down the same path of agent and tools as a model does.
+
+It is the default without a key, and answers while a model's server is down. A pure function of the context.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from pydantic_ai import ModelMessage, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+
+from core.entities import Author, CronBaseline, Hint, HintKind, IntervalBaseline, OnceBaseline, Run, RunStatus
+from core.governor import effective_bounds
+from core.sessions import PlanningContext
+from core.wording import duration, instant
+from planner.evidence import (
+    Notice,
+    Threshold,
+    holds,
+    is_unwell,
+    notices,
+    rising,
+    same_answer,
+    threshold_of,
+)
+
+OFFLINE = "offline-1"
+
+CALM_RUNS = 4  # equal, healthy answers in a row before the tempo is relaxed
+WELL_RUNS = 2  # healthy answers in a row before a tightened tempo is given up
+TIGHTEN_BY, RELAX_BY = 4, 2
+LIVES = 8  # a hint lives this many of its intervals, between the two below
+SHORTEST_LIFE, LONGEST_LIFE = timedelta(seconds=45), timedelta(minutes=30)
+RENEW_BELOW = 0.25  # of its life left, and a hint that is still right is renewed
+CRON_STEP = timedelta(seconds=30)  # between extra runs of a cron job in trouble, unless its minimum is longer
+_MS = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What the policy would do: a tool and its arguments, or nothing, and why."""
+
+    words: str
+    tool: str | None = None
+    arguments: dict[str, Any] | None = None
+
+
+def offline_model(context: PlanningContext) -> FunctionModel:
+    """Return the policy as a model that has seen this context."""
+
+    def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        asked_before = any(isinstance(message, ModelResponse) for message in messages)
+        advice = advise(context)
+        if asked_before or advice.tool is None:
+            return ModelResponse([TextPart(advice.words)], model_name=OFFLINE)
+        return ModelResponse([ToolCallPart(advice.tool, advice.arguments or {})], model_name=OFFLINE)
+
+    return FunctionModel(answer, model_name=OFFLINE)
+
+
+def advise(context: PlanningContext) -> Advice:
+    """Return the policy's advice: notices first, then the owner's own rule, then trouble, recovery and calm."""
+    runs = [run for run in context.runs if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED)]
+    if not runs:
+        return Advice("The job has not been answered yet; there is nothing to go by.")
+    for notice in notices(runs[0], context.now):
+        advice = _heed(context, notice)
+        if advice is not None:
+            return advice
+    if isinstance(context.job.definition.baseline, OnceBaseline):
+        return Advice("A job that runs once keeps its time.")
+    rule = threshold_of(context.job.definition.description)
+    if rule is not None and (held := holds(rule, runs[0])) is not None:
+        return _obey(context, rule, held=held)
+    return _by_trend(context, runs)
+
+
+def _by_trend(context: PlanningContext, runs: list[Run]) -> Advice:
+    trouble = _trouble(runs)
+    if trouble is not None:
+        return _tighten(context, trouble)
+    mine = _own_interval(context)
+    well = len(runs) >= WELL_RUNS and all(_trouble(runs[at:]) is None for at in range(WELL_RUNS))
+    if mine is not None and _is_tight(context, mine):
+        if well:
+            return Advice("recovered", "clear_hints", {"reason": "the answers are healthy and steady again"})
+        return Advice("It looks better; one more healthy answer before the tempo goes back.")
+    if well and len(runs) >= CALM_RUNS and all(same_answer(runs[0], run) for run in runs[1:CALM_RUNS]):
+        return _relax(context, mine)
+    return Advice("Nothing has changed that asks for another tempo.")
+
+
+def _trouble(runs: list[Run]) -> str | None:
+    """Name what is wrong in the newest of these answers, if anything is."""
+    if runs[0].status is RunStatus.FAILED:
+        return f"the target is failing ({runs[0].error_message or 'no answer'})"[:200]
+    unwell = is_unwell(runs[0])
+    if unwell is not None:
+        return f"the target reports {unwell}"
+    grown = rising(runs)
+    return f"{grown} is rising" if grown is not None else None
+
+
+def _tighten(context: PlanningContext, why: str) -> Advice:
+    definition = context.job.definition
+    if not definition.authority.tighten:
+        return Advice(f"Although {why}: running sooner is not granted.")
+    floor = effective_bounds(definition, context.limits).floor
+    if isinstance(definition.baseline, IntervalBaseline):
+        wanted = max(floor, definition.baseline.every / TIGHTEN_BY)
+    else:
+        wanted = max(floor, CRON_STEP)
+    return _interval(context, wanted, why)
+
+
+def _relax(context: PlanningContext, mine: Hint | None) -> Advice:
+    """Double the tempo in force, up to the maximum, and only when the last step has been lived with."""
+    definition = context.job.definition
+    bounds = effective_bounds(definition, context.limits)
+    if not isinstance(definition.baseline, IntervalBaseline) or not definition.authority.relax:
+        return Advice("All is calm; the baseline is right as it is.")
+    present = mine.interval if mine is not None and mine.interval is not None else definition.baseline.every
+    if mine is not None and not _is_ending(context, mine):
+        return Advice(f"All is calm; every {duration(present)} is still in force.")
+    wanted = min(present * RELAX_BY, bounds.maximum or present * RELAX_BY)
+    return _interval(context, wanted, f"the last {CALM_RUNS} answers were healthy and the same")
+
+
+def _obey(context: PlanningContext, rule: Threshold, *, held: bool) -> Advice:
+    words = f"{rule.field} is {'' if held else 'no longer '}{rule.comparison} {rule.number:g}"
+    if held:
+        return _interval(context, rule.interval, f"{words}, as the owner asked")
+    if _own_interval(context) is not None:
+        return Advice(words, "clear_hints", {"reason": words})
+    return Advice(f"{words[0].upper()}{words[1:]}; the baseline is right.")
+
+
+def _heed(context: PlanningContext, notice: Notice) -> Advice | None:
+    """Do not run before an announced instant: a next time where later is granted, else a pause, else nothing."""
+    definition = context.job.definition
+    if any(_stands_for(hint, notice) for hint in context.hints):
+        return Advice(f"Already waiting: {notice.words}.")
+    start = context.job.schedule.last_start_at or context.now
+    maximum = effective_bounds(definition, context.limits).maximum
+    reachable = maximum is None or notice.at <= start + maximum
+    at = notice.at.isoformat().replace("+00:00", "Z")
+    if notice.at - context.now > context.limits.hint_lifetime:
+        return None
+    if definition.authority.relax and reachable and isinstance(definition.baseline, IntervalBaseline):
+        return Advice(notice.words, "propose_next_time", {"at": at, "reason": notice.words})
+    if definition.authority.pause:
+        return Advice(notice.words, "pause_until", {"until": at, "reason": notice.words})
+    return None
+
+
+def _stands_for(hint: Hint, notice: Notice) -> bool:
+    aimed = hint.at or hint.until
+    return hint.author is Author.PLANNER and aimed is not None and abs(aimed - notice.at) <= timedelta(seconds=2)
+
+
+def _interval(context: PlanningContext, wanted: timedelta, why: str) -> Advice:
+    mine = _own_interval(context)
+    if mine is not None and mine.interval is not None:
+        alike = abs(mine.interval - wanted) <= wanted / 10
+        if alike and not _is_ending(context, mine):
+            return Advice(f"Every {duration(mine.interval)} is in force until {_end(mine)}, and still right: {why}.")
+    life = min(max(wanted * LIVES, SHORTEST_LIFE), max(LONGEST_LIFE, wanted * 2), context.limits.hint_lifetime)
+    arguments = {"interval_ms": max(1, wanted // _MS), "ttl_ms": life // _MS, "reason": why[:300]}
+    return Advice(why, "propose_interval", arguments)
+
+
+def _own_interval(context: PlanningContext) -> Hint | None:
+    return next((h for h in context.hints if h.author is Author.PLANNER and h.kind is HintKind.INTERVAL), None)
+
+
+def _is_tight(context: PlanningContext, hint: Hint) -> bool:
+    baseline = context.job.definition.baseline
+    if isinstance(baseline, CronBaseline):
+        return True
+    return isinstance(baseline, IntervalBaseline) and hint.interval is not None and hint.interval < baseline.every
+
+
+def _is_ending(context: PlanningContext, hint: Hint) -> bool:
+    if hint.expires_at is None:
+        return False
+    return hint.expires_at - context.now < (hint.expires_at - hint.created_at) * RENEW_BELOW
+
+
+def _end(hint: Hint) -> str:
+    return instant(hint.expires_at) if hint.expires_at is not None else "further notice"

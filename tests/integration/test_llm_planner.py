@@ -1,0 +1,162 @@
+"""The planner against a loopback server that speaks chat completions."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic_ai.models import override_allow_model_requests
+
+from core.entities import Authority, HintKind, HttpAction
+from core.sessions import Outcome, Plan, PlanningContext, Verdict
+from planner.llm import LlmPlanner, OfflinePlanner
+from planner.models import openai_model
+from tests.loopback_model import LoopbackModel, loopback_model
+from tests.unit.contexts import context, run
+from tests.unit.loop import definition
+
+GOOD = {"tool": ["propose_interval", {"interval_ms": 20_000, "ttl_ms": 600_000, "reason": "the queue is filling"}]}
+ALL_TOOLS = {
+    "propose_interval",
+    "propose_next_time",
+    "pause_until",
+    "clear_hints",
+    "get_latest_response",
+    "get_response_history",
+    "get_sibling_latest_responses",
+}
+
+
+async def ask(
+    script: list[dict[str, Any]],
+    given: PlanningContext | None = None,
+    *,
+    fall_back: bool = False,
+    deadline_s: float = 10,
+) -> tuple[Plan, LoopbackModel]:
+    with loopback_model(script) as server, override_allow_model_requests(True):
+        model = openai_model("loopback", api_key="none", base_url=server.url)
+        planner = LlmPlanner(model, timedelta(seconds=deadline_s), fall_back)
+        try:
+            return await planner.plan(given or context([run(0)])), server
+        finally:
+            await planner.close()
+
+
+async def test_one_proposal_costs_one_request_that_carries_every_tool() -> None:
+    plan, server = await ask([GOOD])
+    (proposal,) = plan.proposals
+    assert (proposal.kind, proposal.interval, proposal.ttl) == (
+        HintKind.INTERVAL,
+        timedelta(seconds=20),
+        timedelta(minutes=10),
+    )
+    (request,) = server.requests
+    tools = {tool["function"]["name"]: tool["function"] for tool in request["body"]["tools"]}
+    assert set(tools) == ALL_TOOLS
+    assert tools["propose_interval"]["parameters"]["properties"]["interval_ms"]["type"] == "integer"
+    assert (plan.outcome, plan.model) == (Outcome.COMPLETED, "loopback")
+    assert (plan.usage.requests, plan.usage.input_tokens, plan.usage.output_tokens) == (1, 100, 10)
+    assert plan.reasoning == "the queue is filling"
+
+
+async def test_doing_nothing_is_an_answer() -> None:
+    plan, _ = await ask([{"text": "Nothing changed."}])
+    assert (plan.outcome, plan.proposals, plan.reasoning) == (Outcome.COMPLETED, (), "Nothing changed.")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"interval_ms": "20000", "ttl_ms": 600_000, "reason": "a number in quotes"},
+        {"interval_ms": -5, "ttl_ms": 600_000, "reason": "negative"},
+        {"interval_ms": 20_000, "ttl_ms": 10**12, "reason": "for ever"},
+        {"interval_ms": 20_000, "ttl_ms": 600_000, "reason": ""},
+        {"interval_ms": 20_000, "ttl_ms": 600_000, "reason": "x", "job_id": "job_of_somebody_else"},
+        {"interval_ms": True, "ttl_ms": 600_000, "reason": "a boolean"},
+        "not json at all",
+    ],
+)
+async def test_invalid_arguments_change_nothing_and_come_back_as_a_retry(arguments: object) -> None:
+    plan, server = await ask([{"tool": ["propose_interval", arguments]}, {"text": "I give up."}])
+    assert plan.proposals == ()
+    assert len(server.requests) == 2
+    assert server.requests[1]["body"]["messages"][-1]["role"] in ("tool", "user")
+
+
+async def test_an_unknown_tool_comes_back_as_a_retry_and_a_good_call_still_counts() -> None:
+    plan, server = await ask([{"tool": ["drop_tables", {}]}, GOOD])
+    assert len(plan.proposals) == 1
+    assert len(server.requests) == 2
+
+
+async def test_what_is_beyond_the_grants_is_refused_in_words() -> None:
+    made = definition(authority=Authority(relax=True))
+    plan, server = await ask([GOOD, {"text": "Then I leave it."}], context([run(0)], made=made))
+    assert plan.proposals == ()
+    assert plan.calls[0].verdict is Verdict.REJECTED
+    assert "tighten" in str(server.requests[1]["body"]["messages"][-1]["content"])
+
+
+async def test_a_proposal_beyond_the_bounds_is_staged_and_said_to_be_clamped() -> None:
+    wish = {"tool": ["propose_interval", {"interval_ms": 1, "ttl_ms": 60_000, "reason": "as fast as possible"}]}
+    plan, _ = await ask([wish])
+    assert plan.calls[0].verdict is Verdict.CLAMPED
+    assert len(plan.proposals) == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome"),
+    [
+        ([{"status": 500}], Outcome.FAILED),
+        ([{"status": 429, "headers": {"retry-after": "1"}}], Outcome.FAILED),
+        ([{"raw": "this is not JSON"}], Outcome.FAILED),
+        ([{"empty": True}], Outcome.FAILED),
+        ([{"tool": ["get_latest_response", {}]}], Outcome.LIMITED),
+        ([{"tool": ["no_such_tool", {}]}], Outcome.FAILED),
+    ],
+)
+async def test_every_failure_of_a_model_ends_in_an_outcome_and_stages_nothing(
+    script: list[dict[str, Any]], outcome: Outcome
+) -> None:
+    plan, _ = await ask(script)
+    assert (plan.outcome, plan.proposals) == (outcome, ())
+    assert plan.error
+
+
+async def test_a_slow_model_ends_at_the_deadline() -> None:
+    plan, _ = await ask([{"sleep": 3, "text": "late"}], deadline_s=0.3)
+    assert (plan.outcome, plan.proposals) == (Outcome.TIMED_OUT, ())
+
+
+async def test_the_sdk_does_not_retry_by_itself() -> None:
+    _, server = await ask([{"status": 500}])
+    assert len(server.requests) == 1
+
+
+async def test_while_the_server_is_down_the_offline_policy_answers_and_says_so() -> None:
+    plan, _ = await ask([{"status": 503}], context([run(0, "oops", code=500)]), fall_back=True)
+    assert (plan.outcome, plan.model, len(plan.proposals)) == (Outcome.COMPLETED, "offline-1", 1)
+    assert "503" in (plan.error or "")
+    assert plan.usage.tokens == 0
+
+
+async def test_usage_is_estimated_where_a_server_reports_none() -> None:
+    plan, _ = await ask([{**GOOD, "usage": False}])
+    assert plan.usage.estimated
+    assert plan.usage.tokens > 100
+
+
+async def test_the_offline_planner_needs_no_permission_for_model_requests() -> None:
+    with override_allow_model_requests(False):
+        plan = await OfflinePlanner().plan(context([run(0, "oops", code=500)]))
+    assert len(plan.proposals) == 1
+
+
+async def test_no_address_header_or_secret_enters_the_prompt() -> None:
+    made = definition(
+        action=HttpAction("https://secret-host.example/token", headers={"authorization": "Bearer s3cr3t"})
+    )
+    _, server = await ask([{"text": "ok"}], context([run(0)], made=made))
+    sent = str(server.requests[0]["body"])
+    assert "s3cr3t" not in sent
+    assert "secret-host" not in sent

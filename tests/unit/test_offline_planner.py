@@ -1,0 +1,155 @@
+"""The offline policy, through the agent and its tools."""
+
+from datetime import timedelta
+
+import pytest
+
+from core.entities import Author, Authority, CronBaseline, Hint, HintKind, OnceBaseline
+from core.sessions import Outcome, Plan, PlanningContext, Verdict
+from planner.evidence import threshold_of
+from planner.llm import OfflinePlanner
+from tests.unit.contexts import NOW, context, run
+from tests.unit.loop import ALL, TENANT, definition
+
+CALM = [run(60 * n, f'{{"status":"ok","queue_depth":3,"time":"2026-01-05T12:00:0{n}"}}') for n in range(6)]
+
+
+async def plan(given: PlanningContext) -> Plan:
+    made = await OfflinePlanner().plan(given)
+    assert made.outcome is Outcome.COMPLETED, made.error
+    assert (made.planner, made.model, made.usage.tokens) == ("offline", "offline-1", 0)
+    return made
+
+
+def own(interval_s: float, *, life_s: float = 600, age_s: float = 10) -> Hint:
+    created = NOW - timedelta(seconds=age_s)
+    return Hint(
+        id="hint_1",
+        tenant_id=TENANT,
+        job_id="job_1",
+        kind=HintKind.INTERVAL,
+        author=Author.PLANNER,
+        created_at=created,
+        expires_at=created + timedelta(seconds=life_s),
+        interval=timedelta(seconds=interval_s),
+    )
+
+
+async def test_without_an_answer_it_does_nothing() -> None:
+    assert (await plan(context())).proposals == ()
+
+
+async def test_calm_answers_relax_the_tempo_though_their_times_differ() -> None:
+    (proposal,) = (await plan(context(CALM))).proposals
+    assert proposal.interval == timedelta(seconds=120)
+    assert "the same" in proposal.reason
+
+
+async def test_a_relaxed_tempo_in_force_is_left_alone() -> None:
+    made = await plan(context(CALM, hints=[own(120)]))
+    assert (made.proposals, made.calls) == ((), ())
+    assert "still in force" in (made.reasoning or "")
+
+
+async def test_a_relaxed_tempo_about_to_end_goes_on_doubling_up_to_the_maximum() -> None:
+    (proposal,) = (await plan(context(CALM, hints=[own(400, life_s=600, age_s=500)]))).proposals
+    assert proposal.interval == timedelta(seconds=600)
+
+
+async def test_a_filling_queue_tightens_the_tempo() -> None:
+    runs = [run(60 * n, f'{{"status":"ok","queue_depth":{depth}}}') for n, depth in enumerate((90, 50, 20))]
+    (proposal,) = (await plan(context(runs))).proposals
+    assert proposal.interval == timedelta(seconds=15)
+    assert proposal.reason == "queue_depth is rising"
+
+
+async def test_a_failing_target_tightens_the_tempo() -> None:
+    (proposal,) = (await plan(context([run(0, "oops", code=500)]))).proposals
+    assert proposal.interval == timedelta(seconds=15)
+
+
+async def test_what_is_not_granted_is_not_proposed() -> None:
+    made = definition(authority=Authority())
+    assert (await plan(context([run(0, "oops", code=500)], made=made))).proposals == ()
+    assert (await plan(context(CALM, made=made))).proposals == ()
+
+
+async def test_recovery_gives_the_tempo_back_after_two_healthy_answers() -> None:
+    once = [run(0), run(15, "oops", code=500)]
+    assert (await plan(context(once, hints=[own(15)]))).proposals == ()
+    (proposal,) = (await plan(context([run(0), run(15), run(30, "x", code=500)], hints=[own(15)]))).proposals
+    assert proposal.clear
+
+
+@pytest.mark.parametrize("header", ["90", (NOW + timedelta(seconds=90)).strftime("%a, %d %b %Y %H:%M:%S GMT")])
+async def test_nothing_is_sent_before_a_retry_after_has_passed(header: str) -> None:
+    (proposal,) = (await plan(context([run(0, "slow down", code=429, retry_after=header)]))).proposals
+    assert (proposal.kind, proposal.at) == (HintKind.NEXT_TIME, NOW + timedelta(seconds=90))
+
+
+async def test_a_retry_after_beyond_the_maximum_interval_pauses() -> None:
+    (proposal,) = (await plan(context([run(0, "", code=503, retry_after="3600")]))).proposals
+    assert (proposal.kind, proposal.until) == (HintKind.PAUSE, NOW + timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"status":"ok","maintenance_until":"2026-01-05T13:05:00Z"}',
+        '{"notice":{"maintenanceEndsAt":"2026-01-05T13:05:00+00:00"}}',
+        "We are in scheduled maintenance until 2026-01-05T13:05:00Z. Thank you.",
+        '{"message":"Next update at 2026-01-05T14:05:00+01:00"}',
+    ],
+)
+async def test_announced_instants_are_waited_for(body: str) -> None:
+    (proposal,) = (await plan(context([run(0, body)]))).proposals
+    assert (proposal.kind, proposal.at) == (HintKind.NEXT_TIME, NOW + timedelta(minutes=5))
+
+
+async def test_the_owners_own_rule_is_followed_literally() -> None:
+    made = definition(description="Watch closely: every 20 s while queue_depth is above 100, else as it is.")
+    (proposal,) = (await plan(context([run(0, '{"queue_depth":101}')], made=made))).proposals
+    assert proposal.interval == timedelta(seconds=20)
+    quiet = await plan(context([run(0, '{"queue_depth":100}')], made=made, hints=[own(20)]))
+    assert quiet.proposals[0].clear
+
+
+@pytest.mark.parametrize(
+    ("intent", "seconds", "comparison"),
+    [
+        ("every 30 s while queue_depth is above 500", 30, "above"),
+        ("run every 2 minutes when errors > 3", 120, "above"),
+        ("every 250 ms if load under 1.5", 0.25, "below"),
+        ("every 1 h while free_gb is less than 10", 3600, "below"),
+    ],
+)
+def test_rules_are_read_out_of_intents(intent: str, seconds: float, comparison: str) -> None:
+    rule = threshold_of(intent)
+    assert rule is not None
+    assert (rule.interval.total_seconds(), rule.comparison) == (seconds, comparison)
+
+
+def test_prose_without_a_rule_has_none() -> None:
+    assert threshold_of("Tell me when the deploy is done, every now and then.") is None
+    assert threshold_of(None) is None
+
+
+async def test_a_cron_job_in_trouble_gets_extra_runs() -> None:
+    made = definition(baseline=CronBaseline("every 600"), authority=Authority(tighten=True))
+    (proposal,) = (await plan(context([run(0, "oops", code=500)], made=made))).proposals
+    assert proposal.interval == timedelta(seconds=30)
+
+
+async def test_a_once_job_keeps_its_time() -> None:
+    made = definition(baseline=OnceBaseline(NOW + timedelta(hours=1)), authority=ALL)
+    assert (await plan(context([run(0, "oops", code=500)], made=made))).proposals == ()
+
+
+async def test_each_call_is_kept_with_its_verdict() -> None:
+    made = await plan(context([run(0, "oops", code=500)]))
+    (call,) = made.calls
+    assert (call.tool, call.verdict) == ("propose_interval", Verdict.ACCEPTED)
+    assert made.prompt_hash
+    assert "Intent:" in made.input_summary
+    assert made.messages is not None
+    assert "propose_interval" in made.messages
