@@ -33,7 +33,7 @@ TIGHTEN_BY, RELAX_BY = 4, 2
 LIVES = 8  # a hint lives this many of its intervals, between the two below
 SHORTEST_LIFE, LONGEST_LIFE = timedelta(seconds=45), timedelta(minutes=30)
 RENEW_BELOW = 0.25  # of its life left, and a hint that is still right is renewed
-CRON_STEP = timedelta(seconds=30)  # between extra runs of a cron job in trouble, unless its minimum is longer
+CRON_STEP = timedelta(seconds=30)  # between extra runs of a cron job in trouble that names no minimum
 _MS = timedelta(milliseconds=1)
 
 
@@ -110,7 +110,7 @@ def _tighten(context: PlanningContext, why: str) -> Advice:
     if isinstance(definition.baseline, IntervalBaseline):
         wanted = max(floor, definition.baseline.every / TIGHTEN_BY)
     else:
-        wanted = max(floor, CRON_STEP)
+        wanted = max(floor, definition.bounds.min_interval or CRON_STEP)
     return _interval(context, wanted, why)
 
 

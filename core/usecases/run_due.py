@@ -1,7 +1,7 @@
 """The run loop's one turn: claim what is due, mark it, send it, settle it."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -63,6 +63,9 @@ class RunDue:
     batch_size: int = 200
     lease: timedelta = timedelta(seconds=60)
     misfire_grace: timedelta = timedelta(seconds=60)
+    on_ready: Callable[[datetime | None], None] = lambda at: (
+        None
+    )  # told after each settled run when the job is due next
     _flights: "dict[str, _InFlight]" = field(default_factory=dict)
     _tests: "set[asyncio.Task[None]]" = field(default_factory=set)
 
@@ -163,6 +166,7 @@ class RunDue:
                 await self.clock.sleep(RETRY_SETTLE_S)
             else:
                 self._report(change)
+                self.on_ready(change.job.schedule.ready_at)
                 return
 
     async def _send(self, job: Job, run: Run) -> Finished:

@@ -1,0 +1,85 @@
+"""The application factory."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fastapi import Depends, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from api import problems
+from api.dashboard import page
+from api.guards import RequestGate, check_request
+from api.routes import decisions, health, hints, jobs, quota, runs, sessions
+from api.services import Services
+
+PREFIX = "/api/v1"
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastAPI:
+    """Return the API over these services; with `anonymous_tenant` set, the page too."""
+    app = FastAPI(
+        title="Rubato",
+        version=_version(),
+        summary="An adaptive scheduler for HTTP jobs.",
+        description="A planner proposes, a governor disposes; every decision is explained.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        dependencies=[Depends(check_request)],
+        lifespan=lifespan or _nothing,
+        responses={},
+        separate_input_output_schemas=False,
+    )
+    app.state.services = services
+    problems.install(app)
+    for routes in (jobs, runs, hints, decisions, sessions, quota, health):
+        app.include_router(routes.router, prefix=PREFIX)
+    app.include_router(health.root)
+    if services.anonymous_tenant is not None:
+        page.install(app)
+    if services.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(services.cors_origins),
+            allow_credentials=True,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["content-type", "x-api-key", "authorization", "idempotency-key", "if-match"],
+        )
+    app.add_middleware(RequestGate, observe=services.observe)
+    _describe_security(app)
+    return app
+
+
+@asynccontextmanager
+async def _nothing(app: FastAPI) -> AsyncIterator[None]:
+    yield
+
+
+def _describe_security(app: FastAPI) -> None:
+    """Name the credentials in the OpenAPI document; `api.auth` is what checks them."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
+        schemes["apiKey"] = {"type": "apiKey", "in": "header", "name": "x-api-key"}
+        schemes["bearer"] = {"type": "http", "scheme": "bearer"}
+        for path, operations in document["paths"].items():
+            public = not path.startswith(PREFIX) or path == f"{PREFIX}/health"
+            for operation in operations.values():
+                operation["security"] = [] if public else [{"apiKey": []}, {"bearer": []}]
+                operation.get("responses", {}).pop("422", None)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+
+def _version() -> str:
+    try:
+        return version("rubato-scheduler")
+    except PackageNotFoundError:
+        return "0.0.0"

@@ -1,0 +1,50 @@
+"""A tempo drawn between its bounds: one log-scale line, a tick for the baseline, a mark for the tempo now."""
+
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+
+from core.entities import Definition, IntervalBaseline, Limits
+from core.governor import effective_bounds
+from core.wording import duration
+
+WIDTH, LEFT, RIGHT = 240.0, 8.0, 232.0
+_WITHOUT_MAXIMUM = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Where things stand on the line, in SVG units from the left, with their words."""
+
+    shortest: str
+    longest: str
+    now_x: float | None
+    now: str
+    baseline_x: float | None
+    baseline: str
+    tone: str  # faster, slower or baseline
+
+
+def draw(definition: Definition, limits: Limits, now: timedelta | None) -> Band:
+    """Lay out the band of a job whose present interval is `now` (None: it has none)."""
+    bounds = effective_bounds(definition, limits)
+    every = definition.baseline.every if isinstance(definition.baseline, IntervalBaseline) else None
+    longest = bounds.maximum or max(_WITHOUT_MAXIMUM, every or timedelta(0), now or timedelta(0))
+    low, high = math.log(bounds.floor.total_seconds()), math.log(max(longest, bounds.floor * 1.01).total_seconds())
+
+    def place(value: timedelta) -> float:
+        share = (math.log(max(value.total_seconds(), 0.001)) - low) / (high - low)
+        return round(LEFT + min(1.0, max(0.0, share)) * (RIGHT - LEFT), 1)
+
+    tone = "baseline"
+    if now is not None and every is not None and abs(now - every) > every * 0.05:
+        tone = "faster" if now < every else "slower"
+    return Band(
+        shortest=duration(bounds.floor),
+        longest=duration(longest) if bounds.maximum is not None else f"{duration(longest)}+",
+        now_x=place(now) if now is not None else None,
+        now=duration(now) if now is not None else "not scheduled",
+        baseline_x=place(every) if every is not None else None,
+        baseline=duration(every) if every is not None else "",
+        tone=tone,
+    )

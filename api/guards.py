@@ -1,0 +1,98 @@
+"""What every request passes before its route: an id, a size limit, a media type, known parameters, a stopwatch."""
+
+import re
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import Request
+from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import Problem, answer
+from api.services import HttpObserver
+from core.errors import Issue
+
+LARGEST_BODY = 1024 * 1024  # bytes
+
+_REQUEST_ID = re.compile(r"[\w.:-]{1,128}")
+_JSON_TYPES = ("application/json", "application/merge-patch+json")
+
+
+class RequestGate:
+    """Gives each request its id, stops bodies that are too large, and takes the time. Pure ASGI: streams pass."""
+
+    def __init__(self, app: ASGIApp, observe: HttpObserver) -> None:
+        self.app, self.observe = app, observe
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
+        request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(8)}"
+        scope.setdefault("state", {})["request_id"] = request_id
+        begun, status = time.perf_counter(), 500
+
+        async def tagged(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            if _declared(headers) > LARGEST_BODY:
+                detail = f"A body may have {LARGEST_BODY} bytes at the most."
+                await answer(request_id, 413, "too_large", detail)(scope, receive, tagged)
+            else:
+                await self.app(scope, _counted(receive), tagged)
+        finally:
+            route = scope.get("route")
+            template = getattr(route, "path", "unmatched")
+            self.observe(method=scope["method"], route=template, status=status, duration_s=time.perf_counter() - begun)
+
+
+def check_request(request: Request) -> None:
+    """Answer 415 for a body of another media type, 400 for parameters that the route does not take."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    if request.method in ("POST", "PUT", "PATCH") and has_body:
+        allowed = _JSON_TYPES if request.method == "PATCH" else _JSON_TYPES[:1]
+        if media_type not in allowed:
+            raise Problem(415, "unsupported_media_type", f"Send the body as {' or '.join(allowed)}.")
+    route: Any = request.scope.get("route")
+    if not isinstance(route, APIRoute):
+        return
+    known = [field.alias for field in route.dependant.query_params]
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        takes = ", ".join(sorted(known)) or "none"
+        issues = [
+            Issue(f"?{name}", "unknown_parameter", f"{name[:60]} is not a parameter here; known: {takes}.")
+            for name in unknown
+        ]
+        raise Problem(400, "invalid_input", issues[0].detail, issues=issues)
+
+
+def _declared(headers: dict[bytes, bytes]) -> int:
+    text = headers.get(b"content-length", b"0")
+    return int(text) if text.isdigit() else 0
+
+
+def _counted(receive: Receive) -> Callable[[], Any]:
+    """Stop a body that grows past the limit without having declared its length."""
+    read = 0
+
+    async def counted() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > LARGEST_BODY:
+            raise Problem(413, "too_large", f"A body may have {LARGEST_BODY} bytes at the most.")
+        return message
+
+    return counted

@@ -1,0 +1,101 @@
+"""Hints: who proposes which tempo, until when, and what came of it."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body, Query, Response
+
+from api.auth import Given, Who
+from api.paging import DEFAULT_LIMIT, Cursor, Limit, page_size, read_cursor, render_page
+from api.routes.documented import EXAMPLE_HINT, problems
+from api.schemas.hints import HintIn, HintOut, hint_out
+from api.services import Services
+
+router = APIRouter(tags=["hints"])
+
+State = Annotated[Literal["active", "all"], Query(description="`active`, or `all` that there ever were.")]
+HintBody = Annotated[HintIn, Body(openapi_examples={"interval": {"value": EXAMPLE_HINT}})]
+
+
+@router.get(
+    "/hints", operation_id="listHints", responses=problems(), response_model=dict[str, Any], summary="List hints"
+)
+async def index(
+    given: Given, who: Who, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None, state: State = "active"
+) -> dict[str, Any]:
+    """Return hints of every job, newest first."""
+    return await _page(given, who.tenant_id, None, state, limit, cursor)
+
+
+@router.get(
+    "/jobs/{job_id}/hints",
+    operation_id="listJobHints",
+    responses=problems(404),
+    response_model=dict[str, Any],
+    summary="List a job's hints",
+)
+async def of_job(
+    job_id: str,
+    given: Given,
+    who: Who,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    state: State = "active",
+) -> dict[str, Any]:
+    """Return one job's hints, newest first."""
+    await given.store.snapshot(who.tenant_id, job_id)
+    return await _page(given, who.tenant_id, job_id, state, limit, cursor)
+
+
+@router.post(
+    "/jobs/{job_id}/hints",
+    operation_id="createHint",
+    status_code=201,
+    response_model=HintOut,
+    responses=problems(404, 409, 415),
+    summary="Write a hint",
+)
+async def create(job_id: str, body: HintBody, given: Given, who: Who, response: Response) -> HintOut:
+    """Propose a tempo as a person. It outranks rules and planners, and obeys the job's bounds."""
+    hint = await given.hints.write(who.tenant_id, job_id, body.draft())
+    response.headers["Location"] = f"/api/v1/jobs/{job_id}/hints"
+    return hint_out(hint)
+
+
+@router.delete(
+    "/jobs/{job_id}/hints",
+    operation_id="clearHints",
+    status_code=204,
+    responses=problems(404),
+    summary="Clear a job's hints",
+)
+async def clear(job_id: str, given: Given, who: Who) -> Response:
+    """Clear every active hint but a person's pause, which `resume` ends."""
+    await given.hints.clear(who.tenant_id, job_id)
+    return Response(status_code=204)
+
+
+@router.delete(
+    "/jobs/{job_id}/hints/{hint_id}",
+    operation_id="clearHint",
+    status_code=204,
+    responses=problems(404),
+    summary="Clear one hint",
+)
+async def clear_one(job_id: str, hint_id: str, given: Given, who: Who) -> Response:
+    """Clear one active hint."""
+    await given.hints.clear(who.tenant_id, job_id, hint_id)
+    return Response(status_code=204)
+
+
+async def _page(
+    given: Services, tenant_id: str, job_id: str | None, state: str, limit: int, cursor: str | None
+) -> dict[str, Any]:
+    bound_to = ("hints", tenant_id, job_id, state)
+    page = await given.store.hints(
+        tenant_id,
+        job_id=job_id,
+        active_only=state == "active",
+        limit=page_size(limit),
+        after=read_cursor(cursor, bound_to=bound_to),
+    )
+    return render_page(page, lambda hint: hint_out(hint).model_dump(mode="json", by_alias=True), bound_to=bound_to)

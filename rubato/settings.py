@@ -1,0 +1,239 @@
+"""The environment, read here and nowhere else.
+
+Each setting says its variable, its unit and its default; `rubato config check` prints every value with its source, and
+docs/configuration.md is rendered from this file.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from core.errors import ConfigurationError
+
+SHORTEST_SECRET = 32  # characters, outside development
+PREFIX = "RUBATO_"
+
+
+def _words(value: Any) -> Any:
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+Words = Annotated[list[str], BeforeValidator(_words)]
+
+
+class Settings(BaseModel):
+    """Every setting. Names of fields are ours; aliases are the variables."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
+
+    database_url: SecretStr | None = Field(
+        None,
+        alias="DATABASE_URL",
+        description="PostgreSQL 15 or newer: `postgresql://user:password@host:5432/database`. "
+        "`rubato dev` starts its own server without it.",
+    )
+    port: int = Field(3000, ge=1, le=65535, alias="PORT", description="Port of the API and the page.")
+    host: str = Field("127.0.0.1", alias="RUBATO_HOST", description="Address that API and worker listen on.")
+    environment: Literal["development", "staging", "production"] = Field(
+        "development", alias="RUBATO_ENV", description="Outside `development` secrets must be set."
+    )
+    public_url: str | None = Field(
+        None, alias="RUBATO_PUBLIC_URL", description="Where users reach the API, such as `https://rubato.example.com`."
+    )
+    cors_origins: Words = Field(
+        default_factory=list,
+        alias="RUBATO_CORS_ORIGINS",
+        description="Origins that may call the API from a browser, separated by commas.",
+    )
+    secret: SecretStr | None = Field(
+        None,
+        alias="RUBATO_SECRET",
+        description=f"Keys are hashed under it; {SHORTEST_SECRET} characters or more. The API needs it "
+        "outside development.",
+    )
+    data_dir: Path = Field(
+        Path(".rubato"), alias="RUBATO_DATA_DIR", description="Where `rubato dev` keeps its database and keys."
+    )
+    bootstrap_api_key: SecretStr | None = Field(
+        None,
+        alias="RUBATO_BOOTSTRAP_API_KEY",
+        description="Creates a tenant, an admin user and this API key at the API's start, if the key is new.",
+    )
+    planner: Literal["auto", "off", "offline", "llm"] = Field(
+        "auto",
+        alias="RUBATO_PLANNER",
+        description="`auto`: a model if OPENAI_API_KEY is set, else the offline planner.",
+    )
+    model: str = Field("gpt-5-mini", min_length=1, alias="RUBATO_MODEL", description="The model's name at its server.")
+    openai_api_key: SecretStr | None = Field(
+        None, alias="OPENAI_API_KEY", description="Key of any OpenAI-compatible server."
+    )
+    openai_base_url: str | None = Field(
+        None, alias="OPENAI_BASE_URL", description="Address of an OpenAI-compatible server, with its `/v1`."
+    )
+    egress_allow: Words = Field(
+        default_factory=list,
+        alias="RUBATO_EGRESS_ALLOW",
+        description="Non-public targets that jobs may call: networks, addresses, host names or `loopback`, "
+        "separated by commas.",
+    )
+    batch_size: int = Field(200, ge=1, le=5000, alias="BATCH_SIZE", description="Runs in flight in one worker.")
+    poll_interval_ms: int = Field(
+        5000,
+        ge=50,
+        le=60_000,
+        alias="POLL_INTERVAL_MS",
+        description="The longest a worker waits before it looks again.",
+    )
+    lock_ttl_ms: int = Field(
+        60_000,
+        ge=10_000,
+        le=3_600_000,
+        alias="LOCK_TTL_MS",
+        description="A worker's lease on a run, renewed at a quarter.",
+    )
+    misfire_grace_ms: int = Field(
+        60_000,
+        ge=1_000,
+        le=86_400_000,
+        alias="RUBATO_MISFIRE_GRACE_MS",
+        description="A slot later than this was missed; the job's `catchup` decides.",
+    )
+    min_interval_ms: int = Field(
+        1000,
+        ge=1,
+        le=86_400_000,
+        alias="RUBATO_MIN_INTERVAL_MS",
+        description="The operator's minimum between two runs of a job, whatever the job says.",
+    )
+    database_wait_ms: int = Field(
+        30_000,
+        ge=0,
+        le=3_600_000,
+        alias="RUBATO_DATABASE_WAIT_MS",
+        description="How long a start waits for the database.",
+    )
+    worker_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        alias="RUBATO_WORKER_PORT",
+        description="Port of the worker's health and metrics; 3001, or a free one if that is taken.",
+    )
+    metrics_public: bool = Field(
+        False, alias="RUBATO_METRICS_PUBLIC", description="Serve /metrics to anybody, not to loopback only."
+    )
+    log_format: Literal["auto", "json", "human"] = Field(
+        "auto", alias="RUBATO_LOG_FORMAT", description="`auto`: JSON outside development."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", alias="RUBATO_LOG_LEVEL", description="The least that is logged."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings and where each came from, by variable: `environment`, `.env`, `file NAME` or `default`."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+
+def load(environ: Mapping[str, str] | None = None, *, dotenv: Path = Path(".env")) -> Loaded:
+    """Read the environment over `.env`. An empty value counts as none.
+
+    Raises ConfigurationError naming the variable and the remedy.
+    """
+    environ = os.environ if environ is None else environ
+    known = {str(field.alias): field for field in Settings.model_fields.values()}
+    given: dict[str, tuple[str, str]] = {}
+    layers = ((".env", dotenv_values(dotenv) if dotenv.is_file() else {}), ("environment", environ))
+    for source, layer in layers:
+        for name, value in layer.items():
+            if name in known and value:
+                given[name] = (value, source)
+            elif _is_file_of(name, known) and value:
+                given[name.removesuffix("_FILE")] = (_read_file(name, value), f"file {value}")
+            elif name.startswith(PREFIX) and name not in known and not _is_file_of(name, known):
+                raise ConfigurationError(f"{name} is not a setting. {_nearest(name, known)}")
+    try:
+        settings = Settings.model_validate({name: value for name, (value, _) in given.items()})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0])
+        raise ConfigurationError(f"{name}: {first['msg']}. {known[name].description}") from None
+    _check(settings)
+    return Loaded(settings, {name: given[name][1] if name in given else "default" for name in known})
+
+
+def render_table() -> str:
+    """Return docs/configuration.md."""
+    lines = [
+        "# Configuration",
+        "",
+        "Every setting is an environment variable; a `.env` file in the working folder is read below the environment.",
+        "Secrets may be given as `NAME_FILE`, the path of a file that holds them. `rubato config check` prints what is in",
+        "force, and an unknown name that begins with `RUBATO_` is refused. Rendered from `rubato/settings.py`.",
+        "",
+        "| variable | default | what it is |",
+        "|---|---|---|",
+    ]
+    for field in Settings.model_fields.values():
+        default = field.get_default(call_default_factory=True)
+        shown = "" if default is None or default == [] else f"`{default}`".replace("False", "false")
+        lines.append(f"| `{field.alias}` | {shown} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+def render_values(loaded: Loaded) -> str:
+    """Return every value with its source, secrets redacted."""
+    lines = []
+    for name, field in Settings.model_fields.items():
+        value = getattr(loaded.settings, name)
+        shown = "(set, not shown)" if isinstance(value, SecretStr) else "(none)" if value in (None, []) else str(value)
+        lines.append(f"{field.alias!s:<26} {shown:<32} {loaded.sources[str(field.alias)]}")
+    return "\n".join(lines)
+
+
+def _check(settings: Settings) -> None:
+    url = settings.database_url.get_secret_value() if settings.database_url else None
+    if url is not None and urlsplit(url).scheme not in ("postgres", "postgresql"):
+        raise ConfigurationError(
+            "DATABASE_URL is not a PostgreSQL address; it looks like postgresql://user:password@host:5432/database."
+        )
+    if settings.secret is not None and len(settings.secret.get_secret_value()) < SHORTEST_SECRET:
+        raise ConfigurationError(
+            f"RUBATO_SECRET is shorter than {SHORTEST_SECRET} characters. Make one with: openssl rand -hex 32"
+        )
+    if settings.planner == "llm" and settings.openai_api_key is None and settings.openai_base_url is None:
+        raise ConfigurationError(
+            "RUBATO_PLANNER is llm, but neither OPENAI_API_KEY nor OPENAI_BASE_URL is set. "
+            "Set one of them, or RUBATO_PLANNER=offline."
+        )
+
+
+def _is_file_of(name: str, known: Mapping[str, Any]) -> bool:
+    base = name.removesuffix("_FILE")
+    return base != name and base in known and "SecretStr" in str(known[base].annotation)
+
+
+def _read_file(name: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        raise ConfigurationError(
+            f"{name} names a file that cannot be read: {path} ({type(error).__name__})."
+        ) from error
+
+
+def _nearest(name: str, known: Mapping[str, Any]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, n=1)
+    return f"Did you mean {near[0]}?" if near else "See docs/configuration.md for those that are."
