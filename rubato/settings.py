@@ -7,6 +7,7 @@ docs/configuration.md is rendered from this file.
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -178,8 +179,8 @@ def render_table() -> str:
         "# Configuration",
         "",
         "Every setting is an environment variable; a `.env` file in the working folder is read below the environment.",
-        "Secrets may be given as `NAME_FILE`, the path of a file that holds them. `rubato config check` prints what is in",
-        "force, and an unknown name that begins with `RUBATO_` is refused. Rendered from `rubato/settings.py`.",
+        "Secrets may be given as `NAME_FILE`, the path of a file that holds them. `rubato config check` prints what is",
+        "in force, and an unknown name that begins with `RUBATO_` is refused. Rendered from `rubato/settings.py`.",
         "",
         "| variable | default | what it is |",
         "|---|---|---|",
@@ -233,7 +234,5 @@ def _read_file(name: str, path: str) -> str:
 
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:
-    from difflib import get_close_matches
-
     near = get_close_matches(name, known, n=1)
     return f"Did you mean {near[0]}?" if near else "See docs/configuration.md for those that are."

@@ -1,4 +1,4 @@
-"""The loops of a worker, each a service: run what is due, renew leases, plan what has settled, look after the tables."""
+"""The loops of a worker, each a service: run what is due, renew leases, plan what has settled, keep the tables."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta

@@ -46,9 +46,9 @@ class StatusApp:
 
 
 def _is_local(scope: Scope) -> bool:
-    client = scope.get("client")
+    client = scope.get("client") or ("",)
     try:
-        return bool(client) and ip_address(client[0]).is_loopback
+        return ip_address(client[0]).is_loopback
     except ValueError:
         return False
 

@@ -14,7 +14,7 @@ _SHARED: list[Any] = [
     structlog.stdlib.ExtraAdder(),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
-_QUIET = ("httpx2", "httpcore2", "openai", "asyncio", "alembic.runtime.plugins")  # chatty below warning
+_QUIET = ("uvicorn", "httpx2", "httpcore2", "openai", "asyncio", "alembic")  # chatty below warning
 
 
 def configure_logs(*, json: bool, level: str = "info") -> None:

@@ -76,7 +76,7 @@ async def wait_until_ready(engine: AsyncEngine, url: str, *, timeout_s: float) -
     """
     waiting = AsyncRetrying(
         stop=stop_after_delay(timeout_s),
-        wait=wait_exponential_jitter(initial=0.1, max=2),
+        wait=wait_exponential_jitter(multiplier=0.1, max=2),
         retry=retry_if_exception_type(Unavailable),
         reraise=True,
     )

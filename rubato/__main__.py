@@ -1,0 +1,5 @@
+"""`python -m rubato`."""
+
+from rubato.cli import main
+
+main()

@@ -1,0 +1,152 @@
+"""The command line. Exit codes: 0 done, 1 failure, 2 usage or configuration (the message names what to change)."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, Literal, NoReturn
+
+import typer
+
+from core.errors import ConfigurationError, RubatoError
+from rubato.adapters.logs import configure_logs
+from rubato.settings import Loaded, Settings, load, render_table, render_values
+
+app = typer.Typer(
+    name="rubato",
+    help="An adaptive scheduler for HTTP jobs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+config = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
+app.add_typer(config, name="config")
+
+
+@app.command()
+def dev(
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of API and page (PORT).")] = None,
+    demo: Annotated[bool, typer.Option(help="Register the demo's jobs and serve their target.")] = True,
+) -> None:
+    """Start everything on this machine: database, API, page, worker, planner and a demo."""
+    from rubato import wiring
+
+    settings = _settings(json_by_default=False)
+    options = wiring.DevOptions(port=port or settings.port, demo=demo)
+
+    def announce(link: str, key: str) -> None:
+        planner = "a model" if settings.planner != "offline" and settings.openai_api_key else "the offline planner"
+        lines = [
+            "",
+            f"  Rubato is up, planning with {planner}; jobs may call loopback addresses only here, and public ones.",
+            "",
+            f"  Page      {link}",
+            f"  API key   {key}",
+            "",
+            "  Ctrl-C stops everything; the data stays.",
+            "",
+        ]
+        print("\n".join(lines), flush=True)
+
+    def start() -> Coroutine[Any, Any, None]:
+        return wiring.run_dev(settings, url, options, announce)
+
+    with _failures(), wiring.database(settings) as url:
+        _run(start)
+
+
+@app.command()
+def api() -> None:
+    """Serve the REST API."""
+    from rubato import wiring
+
+    settings = _settings()
+    with _failures():
+        _run(lambda: wiring.run_api(settings))
+
+
+@app.command()
+def worker(
+    only: Annotated[
+        str | None, typer.Option(help="Only this loop: `run` or `plan`.", metavar="run|plan", show_default=False)
+    ] = None,
+) -> None:
+    """Run what is due, and plan."""
+    from rubato import wiring
+
+    if only not in (None, "run", "plan"):
+        _give_up(ConfigurationError(f"--only takes run or plan, not {only}."))
+    settings = _settings()
+    with _failures():
+        _run(lambda: wiring.run_worker(settings, only=only))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's schema up to date; safe from several processes at once."""
+    from rubato import wiring
+
+    settings = _settings()
+    with _failures():
+        _run(lambda: wiring.run_migrations(settings))
+    print("The schema is up to date.")
+
+
+@config.command("check")
+def config_check() -> None:
+    """Print every setting with its source, secrets redacted."""
+    print(render_values(_loaded()))
+
+
+@config.command("table")
+def config_table() -> None:
+    """Print the table of settings, as docs/configuration.md has it."""
+    print(render_table(), end="")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+class _failures:  # noqa: N801 - reads as a statement
+    """Turn what went wrong into one line and an exit code."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> Literal[False]:
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        if isinstance(error, RubatoError):
+            _give_up(error)
+        return False
+
+
+def _settings(*, json_by_default: bool = True) -> Settings:
+    settings = _loaded().settings
+    production = settings.environment != "development" and json_by_default
+    as_json = settings.log_format == "json" or (settings.log_format == "auto" and production)
+    configure_logs(json=as_json, level=settings.log_level)
+    return settings
+
+
+def _loaded() -> Loaded:
+    with _failures():
+        return load()
+    raise AssertionError  # the block above returned or ended the process
+
+
+def _give_up(error: RubatoError) -> NoReturn:
+    print(f"rubato: {error}", file=sys.stderr, flush=True)
+    raise SystemExit(2 if isinstance(error, ConfigurationError) else 1) from None
+
+
+def _run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run it on uvloop where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(work())
+    else:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(work())

@@ -1,0 +1,421 @@
+"""Composition roots: what each process is made of. Only the command line imports this."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from api.app import create_app
+from api.services import Services
+from core.errors import ConfigurationError, Unavailable
+from core.ports.planner import Planner
+from core.usecases.explain import Explain
+from core.usecases.manage_hints import ManageHints
+from core.usecases.manage_jobs import ManageJobs
+from core.usecases.plan_due import PlanDue
+from core.usecases.run_due import RunDue
+from planner.llm import LlmPlanner, OfflinePlanner
+from planner.models import openai_model
+from rubato.adapters.clock import SystemClock
+from rubato.adapters.cron import CroniterCron
+from rubato.adapters.http.dispatcher import HttpDispatcher, check_headers
+from rubato.adapters.http.guard import AddressPolicy, check_url
+from rubato.adapters.ids import SystemIds
+from rubato.adapters.postgres.accounts import PostgresAccounts
+from rubato.adapters.postgres.embedded import EmbeddedPostgres
+from rubato.adapters.postgres.engine import connect, wait_until_ready
+from rubato.adapters.postgres.migrate import ensure_partitions, migrate
+from rubato.adapters.postgres.quota import PostgresQuota
+from rubato.adapters.postgres.store import PostgresStore
+from rubato.adapters.postgres.wake import WakeListener
+from rubato.adapters.telemetry import Telemetry
+from rubato.demo.jobs import register_demo
+from rubato.demo.target import DemoTarget
+from rubato.settings import Settings
+from worker.loops import maintenance_service, plan_service, renew_service, run_service
+from worker.service import Service
+from worker.status import StatusApp
+from worker.supervisor import Signals, Supervisor, signals
+
+DEFAULT_WORKER_PORT = 3001
+log = structlog.get_logger("rubato")
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What every process shares."""
+
+    settings: Settings
+    url: str
+    engine: AsyncEngine
+    store: PostgresStore
+    quota: PostgresQuota
+    cron: CroniterCron
+    clock: SystemClock
+    ids: SystemIds
+    telemetry: Telemetry
+    policy: AddressPolicy
+
+
+@asynccontextmanager
+async def core(settings: Settings, url: str, *, application: str) -> AsyncIterator[Core]:
+    """Connect, waiting for the database as long as the settings say."""
+    policy = AddressPolicy(settings.egress_allow)
+    engine = connect(url, application=application)
+    try:
+        await wait_until_ready(engine, url, timeout_s=settings.database_wait_ms / 1000)
+        ids, clock = SystemIds(), SystemClock()
+        minimum = timedelta(milliseconds=settings.min_interval_ms)
+        yield Core(
+            settings=settings,
+            url=url,
+            engine=engine,
+            store=PostgresStore(engine, ids, operator_minimum=minimum),
+            quota=PostgresQuota(engine, ids),
+            cron=CroniterCron(),
+            clock=clock,
+            ids=ids,
+            telemetry=Telemetry(clock),
+            policy=policy,
+        )
+    finally:
+        await engine.dispose()
+
+
+async def run_migrations(settings: Settings) -> None:
+    """Bring the schema up to date and end."""
+    async with core(settings, database_url(settings), application="rubato migrate") as shared:
+        await migrate(shared.engine)
+
+
+async def run_api(settings: Settings) -> None:
+    """Serve the API until a signal."""
+    pepper = _pepper(settings)
+    async with core(settings, database_url(settings), application="rubato api") as shared, signals() as taken:
+        await _check_schema(shared)
+        accounts = PostgresAccounts(shared.engine, shared.ids, pepper=pepper)
+        if settings.bootstrap_api_key is not None:
+            await accounts.bootstrap(settings.bootstrap_api_key.get_secret_value(), tenant="default", user="bootstrap")
+        planner = _planner(settings)
+        app = create_app(_services(shared, accounts, planner, anonymous_tenant=None))
+        try:
+            async with _serving(app, settings.host, settings.port, "PORT"):
+                log.info("API is up", url=f"http://{settings.host}:{settings.port}")
+                await taken.stop.wait()
+        finally:
+            await _close(planner)
+
+
+async def run_worker(settings: Settings, *, only: str | None) -> None:
+    """Run what is due, and plan, until a signal; `only`: `run` or `plan`."""
+    async with (
+        core(settings, database_url(settings), application="rubato worker") as shared,
+        _worker(shared, only=only) as supervisor,
+        signals() as taken,
+    ):
+        await _check_schema(shared)
+
+        async def is_ready() -> bool:
+            try:
+                await shared.store.now()
+            except Unavailable:
+                return False
+            return supervisor.is_ready
+
+        app = StatusApp(
+            is_ready, shared.telemetry.exposition(shared.store.backlog), metrics_public=settings.metrics_public
+        )
+        port = _worker_port(settings)
+        async with _serving(app, settings.host, port, "RUBATO_WORKER_PORT"):
+            await supervisor.start()
+            log.info("worker is up", only=only or "run and plan", status=f"http://{settings.host}:{port}/readyz")
+            await taken.stop.wait()
+            log.info("worker is draining")
+            await supervisor.stop(taken.force)
+
+
+@dataclass(frozen=True, slots=True)
+class DevOptions:
+    """How `rubato dev` is started."""
+
+    port: int
+    demo: bool = True
+
+
+async def run_dev(settings: Settings, url: str, options: DevOptions, announce: Any) -> None:
+    """Everything in one process: API, page, worker, demo target. `announce(link, key)` is called when it is up."""
+    settings = settings.model_copy(update={"egress_allow": [*settings.egress_allow, "loopback"]})
+    data = settings.data_dir
+    async with AsyncExitStack() as stack:
+        shared = await stack.enter_async_context(core(settings, url, application="rubato dev"))
+        await migrate(shared.engine)
+        pepper = kept_secret(data / "secret", lambda: secrets.token_hex(32)).encode()
+        accounts = PostgresAccounts(shared.engine, shared.ids, pepper=pepper)
+        key = (
+            settings.bootstrap_api_key.get_secret_value()
+            if settings.bootstrap_api_key is not None
+            else kept_secret(data / "api_key", lambda: f"cron_{secrets.token_urlsafe(32)}")
+        )
+        owner = await accounts.bootstrap(key, tenant="demo", user="developer")
+        supervisor = await stack.enter_async_context(_worker(shared, only=None))
+        planner = _planner(settings)
+        stack.push_async_callback(_close, planner)
+        services = _services(shared, accounts, planner, anonymous_tenant=owner.tenant_id)
+        taken = await stack.enter_async_context(signals())
+        await stack.enter_async_context(_serving(create_app(services), "127.0.0.1", options.port, "PORT"))
+        if options.demo:
+            base_url = await _demo_target(stack, shared, data)
+            await register_demo(services.jobs, shared.store, owner.tenant_id, base_url)
+        await supervisor.start()
+        announce(f"http://127.0.0.1:{options.port}/", key)
+        await taken.stop.wait()
+        await _stop_quickly(supervisor, taken)
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[str]:
+    """Yield the address of the database: DATABASE_URL if it is set, else a server of our own in the data folder."""
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+        return
+    settings.data_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+    server = EmbeddedPostgres(settings.data_dir / "postgres")
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+def database_url(settings: Settings) -> str:
+    """Return DATABASE_URL. Raises ConfigurationError when it is not set."""
+    if settings.database_url is None:
+        raise ConfigurationError(
+            "DATABASE_URL is not set. Give the address of a PostgreSQL 15 or newer, such as "
+            "postgresql://user:password@host:5432/database; only `rubato dev` brings its own server."
+        )
+    return settings.database_url.get_secret_value()
+
+
+def kept_secret(path: Path, make: Any) -> str:
+    """Return the secret kept in a file, made at the first call, readable by its owner only."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_text(encoding="ascii").strip()
+    value: str = make()
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(value)
+        return value
+    return path.read_text(encoding="ascii").strip()
+
+
+async def _check_schema(shared: Core) -> None:
+    """Refuse to run on a database that was never migrated."""
+    async with shared.engine.connect() as connection:
+        found = (await connection.execute(text("SELECT to_regclass('schedules')"))).scalar_one()
+    if found is None:
+        raise ConfigurationError("The database at DATABASE_URL has no tables of Rubato. Run `rubato migrate` first.")
+
+
+def _services(
+    shared: Core, accounts: PostgresAccounts, planner: Planner | None, *, anonymous_tenant: str | None
+) -> Services:
+    settings = shared.settings
+    return Services(
+        jobs=ManageJobs(shared.store, shared.cron, shared.ids),
+        hints=ManageHints(shared.store, shared.cron, shared.ids),
+        explain=Explain(shared.store, shared.cron),
+        store=shared.store,
+        quota=shared.quota,
+        accounts=accounts,
+        clock=shared.clock,
+        planner=_plan_due(shared, planner) if planner is not None else None,
+        check_url=partial(_check_url, policy=shared.policy),
+        check_headers=check_headers,
+        metrics=shared.telemetry.exposition(shared.store.backlog),
+        observe=shared.telemetry.observe_http,
+        metrics_public=settings.metrics_public,
+        cors_origins=tuple(settings.cors_origins),
+        anonymous_tenant=anonymous_tenant,
+    )
+
+
+def _check_url(url: str, *, policy: AddressPolicy) -> Any:
+    return check_url(url, policy)
+
+
+@asynccontextmanager
+async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor]:
+    """Build a worker's services; they are stopped with the block at the latest."""
+    settings = shared.settings
+    poll, lease = timedelta(milliseconds=settings.poll_interval_ms), timedelta(milliseconds=settings.lock_ttl_ms)
+    dispatcher = HttpDispatcher(shared.policy)
+    services: list[Service] = []
+    runs: RunDue | None = None
+    planner = _planner(settings) if only != "run" else None
+    async with WakeListener(shared.url) as listener:
+        plans: Service | None = None
+        if planner is not None:
+            plans = plan_service(_plan_due(shared, planner), shared.telemetry, poll=poll)
+            services.append(plans)
+        if only != "plan":
+            runs = RunDue(
+                shared.store,
+                dispatcher,
+                shared.cron,
+                shared.clock,
+                shared.ids,
+                shared.telemetry,
+                worker_id=_worker_id(shared),
+                batch_size=settings.batch_size,
+                lease=lease,
+                misfire_grace=timedelta(milliseconds=settings.misfire_grace_ms),
+            )
+            services.append(run_service(runs, shared.clock, shared.telemetry, poll=poll, wait=listener.wait))
+            services.append(renew_service(runs, shared.telemetry))
+            services.append(maintenance_service(partial(ensure_partitions, shared.engine), shared.telemetry))
+            if plans is not None:
+                _plan_after_runs(runs, plans)
+        supervisor = Supervisor(services, runs)
+        try:
+            yield supervisor
+        finally:
+            await supervisor.stop()
+            await dispatcher.close()
+            await _close(planner)
+
+
+def _plan_after_runs(runs: RunDue, plans: Service) -> None:
+    """Within one process a settled run need not wait for the plan loop's next look."""
+    ready = runs.on_ready
+
+    def both(at: datetime | None) -> None:
+        ready(at)
+        plans.wake()
+
+    runs.on_ready = both
+
+
+def _plan_due(shared: Core, planner: Planner) -> PlanDue:
+    return PlanDue(shared.store, planner, shared.quota, shared.cron, shared.clock, shared.ids, shared.telemetry)
+
+
+def _planner(settings: Settings) -> Planner | None:
+    """Return the planner that the settings ask for; None: planning is off."""
+    has_model = settings.openai_api_key is not None
+    if settings.planner == "off":
+        return None
+    if settings.planner == "offline" or (settings.planner == "auto" and not has_model):
+        return OfflinePlanner()
+    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else "none"
+    return LlmPlanner(openai_model(settings.model, api_key=key, base_url=settings.openai_base_url))
+
+
+async def _close(planner: Planner | None) -> None:
+    if isinstance(planner, LlmPlanner):
+        await planner.close()
+
+
+async def _stop_quickly(supervisor: Supervisor, taken: Signals) -> None:
+    """A developer's Ctrl-C: runs in flight get a moment, not the whole drain."""
+    asyncio.get_running_loop().call_later(3, taken.force.set)
+    await supervisor.stop(taken.force)
+
+
+async def _demo_target(stack: AsyncExitStack, shared: Core, data: Path) -> str:
+    """Serve the demo target on the port it had before, if that is free; its day began at its first start."""
+    kept = kept_secret(data / "demo", lambda: f"{_free_port()} {shared.clock.now().isoformat()}")
+    port_text, _, origin = kept.partition(" ")
+    port = int(port_text)
+    if not _is_free("127.0.0.1", port):
+        port = _free_port()
+    target = DemoTarget(shared.clock, datetime.fromisoformat(origin))
+    await stack.enter_async_context(_serving(target, "127.0.0.1", port, "the demo target"))
+    return f"http://127.0.0.1:{port}"
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the supervisor decides when to stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+@asynccontextmanager
+async def _serving(app: Any, host: str, port: int, variable: str) -> AsyncIterator[None]:
+    """Serve an ASGI application for the length of the block. Raises ConfigurationError when the port is taken."""
+    if not _is_free(host, port):
+        raise Unavailable(f"Port {port} on {host} is taken ({variable}). Stop what listens there, or choose another.")
+    config = uvicorn.Config(
+        app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=5, lifespan="off"
+    )
+    server = _Server(config)
+    task = asyncio.get_running_loop().create_task(server.serve(), name=f"http {port}")
+    try:
+        while not server.started:
+            if task.done():
+                task.result()
+                raise Unavailable(f"Port {port} on {host} cannot be served ({variable}).")
+            await asyncio.sleep(0.01)
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _worker_port(settings: Settings) -> int:
+    if settings.worker_port is not None:
+        return settings.worker_port
+    if _is_free(settings.host, DEFAULT_WORKER_PORT):
+        return DEFAULT_WORKER_PORT
+    port = _free_port()
+    log.info("the default worker port is taken; took a free one", default=DEFAULT_WORKER_PORT, port=port)
+    return port
+
+
+def _worker_id(shared: Core) -> str:
+    """Return an id of this boot: a restarted worker is another worker."""
+    return f"wrk_{socket.gethostname()[:40]}_{os.getpid()}_{shared.ids.entropy()[:8]}"
+
+
+def _pepper(settings: Settings) -> bytes:
+    if settings.secret is not None:
+        return settings.secret.get_secret_value().encode()
+    if settings.environment != "development":
+        raise ConfigurationError(
+            f"RUBATO_SECRET is not set, and RUBATO_ENV is {settings.environment}. "
+            "Set 32 characters or more; make them with: openssl rand -hex 32"
+        )
+    return kept_secret(settings.data_dir / "secret", lambda: secrets.token_hex(32)).encode()
