@@ -15,8 +15,6 @@ from typing import Any
 
 import structlog
 import uvicorn
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.app import create_app
 from api.services import Services
@@ -36,8 +34,8 @@ from rubato.adapters.http.guard import AddressPolicy, check_url
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.embedded import EmbeddedPostgres
-from rubato.adapters.postgres.engine import connect, wait_until_ready
-from rubato.adapters.postgres.migrate import ensure_partitions, migrate
+from rubato.adapters.postgres.engine import Engine, connect, wait_until_ready
+from rubato.adapters.postgres.migrate import ensure_partitions, migrate, require_schema
 from rubato.adapters.postgres.quota import PostgresQuota
 from rubato.adapters.postgres.store import PostgresStore
 from rubato.adapters.postgres.wake import WakeListener
@@ -60,7 +58,7 @@ class Core:
 
     settings: Settings
     url: str
-    engine: AsyncEngine
+    engine: Engine
     store: PostgresStore
     quota: PostgresQuota
     cron: CroniterCron
@@ -105,7 +103,7 @@ async def run_api(settings: Settings) -> None:
     """Serve the API until a signal."""
     pepper = _pepper(settings)
     async with core(settings, database_url(settings), application="rubato api") as shared, signals() as taken:
-        await _check_schema(shared)
+        await require_schema(shared.engine)
         accounts = PostgresAccounts(shared.engine, shared.ids, pepper=pepper)
         if settings.bootstrap_api_key is not None:
             await accounts.bootstrap(settings.bootstrap_api_key.get_secret_value(), tenant="default", user="bootstrap")
@@ -126,7 +124,7 @@ async def run_worker(settings: Settings, *, only: str | None) -> None:
         _worker(shared, only=only) as supervisor,
         signals() as taken,
     ):
-        await _check_schema(shared)
+        await require_schema(shared.engine)
 
         async def is_ready() -> bool:
             try:
@@ -221,14 +219,6 @@ def kept_secret(path: Path, make: Any) -> str:
             file.write(value)
         return value
     return path.read_text(encoding="ascii").strip()
-
-
-async def _check_schema(shared: Core) -> None:
-    """Refuse to run on a database that was never migrated."""
-    async with shared.engine.connect() as connection:
-        found = (await connection.execute(text("SELECT to_regclass('schedules')"))).scalar_one()
-    if found is None:
-        raise ConfigurationError("The database at DATABASE_URL has no tables of Rubato. Run `rubato migrate` first.")
 
 
 def _services(

@@ -14,6 +14,8 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 
 from core.errors import ConfigurationError, Conflict, Unavailable
 
+Engine = AsyncEngine  # what the wiring holds on to, without importing SQLAlchemy
+
 STATEMENT_S = 5  # on the server; a claim over a million jobs takes a hundredth of it
 LOCK_S = 2
 IDLE_IN_TRANSACTION_S = 10

@@ -8,6 +8,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from core.errors import ConfigurationError
 from rubato.adapters.postgres.engine import transaction
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -36,6 +37,14 @@ async def migrate(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
         await connection.run_sync(upgrade)
     await ensure_partitions(engine)
+
+
+async def require_schema(engine: AsyncEngine) -> None:
+    """Raise ConfigurationError for a database that was never migrated."""
+    async with transaction(engine) as connection:
+        found = (await connection.execute(text("SELECT to_regclass('schedules')"))).scalar_one()
+    if found is None:
+        raise ConfigurationError("The database at DATABASE_URL has no tables of Rubato. Run `rubato migrate` first.")
 
 
 async def ensure_partitions(engine: AsyncEngine, *, days_ahead: int = DAYS_AHEAD) -> list[str]:

@@ -1,0 +1,56 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+ARGS ?=
+
+# The first interpreter that is new enough.
+FOUND := $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: help install run test check bench eval lock
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/.runtime ## Make .venv and install what Rubato needs to run
+
+run: install ## Start everything on this machine (ARGS="--port 4000 --no-demo")
+	@$(PYTHON) -m rubato dev $(ARGS)
+
+test: $(VENV)/.dev ## Run the test suite against a real PostgreSQL (ARGS="-k governor")
+	@env -u OPENAI_API_KEY $(PYTHON) -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## Lint, format, types, import rules
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" lint-imports
+
+bench: $(VENV)/.dev ## Measure, beside references in the same run
+	@$(PYTHON) -m benchmarks $(ARGS)
+
+eval: install ## Evaluate planner decisions offline
+	@$(PYTHON) -m rubato eval $(ARGS)
+
+lock: $(VENV)/.dev ## Pin the requirements again
+	@rm -f requirements/*.txt
+	@$(PYTHON) -m piptools compile $(LOCK) -o requirements/runtime.txt pyproject.toml
+	@$(PYTHON) -m piptools compile $(LOCK) --extra dev -c requirements/runtime.txt -o requirements/dev.txt pyproject.toml
+
+LOCK := --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+$(VENV)/bin/python:
+	@test -n "$(FOUND)" || { echo "Rubato needs Python 3.11 or newer; install python3.11 and its venv module."; exit 2; }
+	@$(FOUND) -m venv $(VENV) || { echo "Making a virtual environment failed; install Python's venv module."; exit 2; }
+
+$(VENV)/.runtime: $(VENV)/bin/python requirements/runtime.txt
+	@echo "Installing what Rubato needs to run ..."
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python requirements/dev.txt
+	@echo "Installing what the tests need ..."
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@ $(VENV)/.runtime
