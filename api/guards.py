@@ -52,9 +52,8 @@ class RequestGate:
             else:
                 await self.app(scope, _counted(receive), tagged)
         finally:
-            route = scope.get("route")
-            template = getattr(route, "path", "unmatched")
-            self.observe(method=scope["method"], route=template, status=status, duration_s=time.perf_counter() - begun)
+            duration_s = time.perf_counter() - begun
+            self.observe(method=scope["method"], route=_template(scope), status=status, duration_s=duration_s)
 
 
 def check_request(request: Request) -> None:
