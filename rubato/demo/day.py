@@ -56,10 +56,11 @@ def queue_reply(elapsed_s: float, now: datetime) -> Reply:
         return Reply(503, _json({"message": f"Scheduled maintenance until {back.replace('+00:00', 'Z')}"}))
     if phase == "incident" and int(second) % 20 >= 12:
         return Reply(503, _json({"status": "overloaded"}), (("retry-after", "5"),))
-    body: dict[str, object] = {
-        "queue_depth": queue_depth_at(elapsed_s),
-        "checked_at": now.isoformat(timespec="seconds"),
-    }
+    body: dict[str, object] = {"checked_at": now.isoformat(timespec="seconds")}
+    if phase in ("calm", "notice"):
+        body["status"] = "idle"
+    else:
+        body["queue_depth"] = queue_depth_at(elapsed_s)
     if phase == "notice":
         body["notice"] = "Maintenance is about to begin; orders wait meanwhile."
     return Reply(200, _json(body))
