@@ -10,7 +10,7 @@ from typing import Any
 
 from core.entities import Run, RunStatus
 
-RISE, LEAST_RISE = 1.25, 5.0  # a number is rising when it grew by a quarter and by five over the last three answers
+RISE, LEAST_RISE = 1.25, 5.0  # a level is rising when it grew by a quarter, and by five at least
 _LEVELS = re.compile(r"queue|depth|backlog|pending|lag|load|errors?$|waiting|in_?flight", re.IGNORECASE)
 _STATES = re.compile(r"^(status|state|health|condition|phase)$", re.IGNORECASE)
 _UNWELL = (
@@ -105,16 +105,33 @@ def is_unwell(run: Run) -> str | None:
     return None
 
 
-def rising(runs: Sequence[Run]) -> str | None:
-    """Return the name of a level (a queue, a backlog, a load) that grows from answer to answer."""
+def rising(runs: Sequence[Run], over: timedelta) -> str | None:
+    """Return the name of a level (a queue, a backlog, a load) that has grown over that time and is still growing.
+
+    The tempo must not decide: answers a second apart differ less than answers a minute apart.
+    """
     if len(runs) < 3 or any(run.status is not RunStatus.SUCCEEDED for run in runs[:3]):
         return None
-    newest, middle, oldest = ({n: _number(v) for n, v in _leaves(_parsed(run))} for run in runs[:3])
+    back = next((run for run in runs[2:] if runs[0].scheduled_for - run.scheduled_for >= over), runs[-1])
+    newest, middle, oldest = (_levels(run) for run in (runs[0], runs[1], back))
     for name, now_at in newest.items():
         was, before = middle.get(name), oldest.get(name)
-        if now_at is None or was is None or before is None or not _LEVELS.search(name):
+        if was is None or before is None:
             continue
-        if now_at > was >= before and now_at >= before * RISE and now_at - before >= LEAST_RISE:
+        if now_at > was and now_at >= before * RISE and now_at - before >= LEAST_RISE:
+            return name
+    return None
+
+
+def elevated(runs: Sequence[Run]) -> str | None:
+    """Return the name of a level that stands in the upper half of where it has been in these answers."""
+    histories: dict[str, list[float]] = {}
+    for run in runs:
+        for name, level in _levels(run).items():
+            histories.setdefault(name, []).append(level)
+    for name, level in _levels(runs[0]).items():
+        low, high = min(histories[name]), max(histories[name])
+        if high - low >= LEAST_RISE and level > low + (high - low) / 2:
             return name
     return None
 
@@ -154,6 +171,11 @@ def _leaves(document: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[s
             yield from _leaves(value, f"{prefix}.{position}", depth + 1)
     elif prefix:
         yield prefix, document
+
+
+def _levels(run: Run) -> dict[str, float]:
+    numbers = ((name, _number(value)) for name, value in _leaves(_parsed(run)) if _LEVELS.search(name))
+    return {name: number for name, number in numbers if number is not None}
 
 
 def _number(value: Any) -> float | None:

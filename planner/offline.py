@@ -17,6 +17,7 @@ from core.wording import duration, instant
 from planner.evidence import (
     Notice,
     Threshold,
+    elevated,
     holds,
     is_unwell,
     notices,
@@ -28,6 +29,7 @@ from planner.evidence import (
 OFFLINE = "offline-1"
 
 CALM_RUNS = 4  # equal, healthy answers in a row before the tempo is relaxed
+TREND_BASELINES = 2  # over how many baseline intervals a level must have grown
 WELL_RUNS = 2  # healthy answers in a row before a tightened tempo is given up
 TIGHTEN_BY, RELAX_BY = 4, 2
 LIVES = 8  # a hint lives this many of its intervals, between the two below
@@ -77,12 +79,16 @@ def advise(context: PlanningContext) -> Advice:
 
 
 def _by_trend(context: PlanningContext, runs: list[Run]) -> Advice:
-    trouble = _trouble(runs)
+    over = _trend_window(context)
+    trouble = _trouble(runs, over)
     if trouble is not None:
         return _tighten(context, trouble)
     mine = _own_interval(context)
-    well = len(runs) >= WELL_RUNS and all(_trouble(runs[at:]) is None for at in range(WELL_RUNS))
+    well = len(runs) >= WELL_RUNS and all(_trouble(runs[at:], over) is None for at in range(WELL_RUNS))
     if mine is not None and _is_tight(context, mine):
+        high = elevated(runs)
+        if high is not None:
+            return _tighten(context, f"{high} is still high")
         if well:
             return Advice("recovered", "clear_hints", {"reason": "the answers are healthy and steady again"})
         return Advice("It looks better; one more healthy answer before the tempo goes back.")
@@ -91,14 +97,19 @@ def _by_trend(context: PlanningContext, runs: list[Run]) -> Advice:
     return Advice("Nothing has changed that asks for another tempo.")
 
 
-def _trouble(runs: list[Run]) -> str | None:
+def _trend_window(context: PlanningContext) -> timedelta:
+    baseline = context.job.definition.baseline
+    return baseline.every * TREND_BASELINES if isinstance(baseline, IntervalBaseline) else CRON_STEP
+
+
+def _trouble(runs: list[Run], over: timedelta) -> str | None:
     """Name what is wrong in the newest of these answers, if anything is."""
     if runs[0].status is RunStatus.FAILED:
         return f"the target is failing ({runs[0].error_message or 'no answer'})"[:200]
     unwell = is_unwell(runs[0])
     if unwell is not None:
         return f"the target reports {unwell}"
-    grown = rising(runs)
+    grown = rising(runs, over)
     return f"{grown} is rising" if grown is not None else None
 
 

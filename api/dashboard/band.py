@@ -43,7 +43,7 @@ def draw(definition: Definition, limits: Limits, now: timedelta | None) -> Band:
         shortest=duration(bounds.floor),
         longest=duration(longest) if bounds.maximum is not None else f"{duration(longest)}+",
         now_x=place(now) if now is not None else None,
-        now=duration(now) if now is not None else "not scheduled",
+        now=duration(now) if now is not None else "no interval",
         baseline_x=place(every) if every is not None else None,
         baseline=duration(every) if every is not None else "",
         tone=tone,

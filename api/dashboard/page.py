@@ -23,8 +23,10 @@ from core.entities import (
     IntervalBaseline,
     Job,
     JobStatus,
+    OnceBaseline,
     Run,
     RunStatus,
+    Source,
 )
 from core.ports.store import JobFilter, RunFilter
 from core.sessions import Session
@@ -134,13 +136,12 @@ async def _card(given: Services, job: Job, now: datetime) -> Card:
     runs = await given.store.runs(job.tenant_id, RunFilter(job_id=job.id), limit=SHOWN_RUNS)
     decision, schedule = explained.decision, explained.job.schedule
     slot, status = schedule.slot, visible_status(explained.job, now)
-    interval = slot.at - schedule.last_start_at if slot and schedule.last_start_at else None
     hint = _hint_in_force(decision, explained.hints)
     return Card(
         job=explained.job,
         status=status.value,
         baseline=_baseline(job.definition),
-        band=draw(job.definition, explained.limits, interval),
+        band=draw(job.definition, explained.limits, _interval(explained.job)),
         hint=hint,
         hint_words=_hint_words(hint),
         hint_left=_left(hint.expires_at, now) if hint and hint.expires_at else "",
@@ -165,6 +166,17 @@ def _hint_words(hint: Hint | None) -> str:
     if hint.at is not None:
         return f"at {hint.at:%H:%M:%S} UTC, says {author}"
     return f"pause, says {author}"
+
+
+def _interval(job: Job) -> timedelta | None:
+    """Return how far the next run lies from the last start; on the grid, the grid's own interval."""
+    slot, baseline = job.schedule.slot, job.definition.baseline
+    if slot is not None and slot.source is Source.BASELINE_INTERVAL and isinstance(baseline, IntervalBaseline):
+        return baseline.every
+    start = job.schedule.last_start_at
+    return (
+        slot.at - start if slot is not None and start is not None and not isinstance(baseline, OnceBaseline) else None
+    )
 
 
 def _baseline(definition: Definition) -> str:

@@ -48,7 +48,7 @@ async def explanation(job_id: str, given: Given, who: Who) -> ExplanationOut:
         bounds=BoundsOut(
             min_interval_ms=bounds.floor // MS, max_interval_ms=ms(bounds.maximum), minimum_from=bounds.floor_bound
         ),
-        active_hints=[hint_out(hint) for hint in found.hints],
+        active_hints=[hint_out(hint, found.now) for hint in found.hints],
     )
 
 

@@ -58,7 +58,7 @@ async def create(job_id: str, body: HintBody, given: Given, who: Who, response: 
     """Propose a tempo as a person. It outranks rules and planners, and obeys the job's bounds."""
     hint = await given.hints.write(who.tenant_id, job_id, body.draft())
     response.headers["Location"] = f"/api/v1/jobs/{job_id}/hints"
-    return hint_out(hint)
+    return hint_out(hint, hint.created_at)
 
 
 @router.delete(
@@ -98,4 +98,5 @@ async def _page(
         limit=page_size(limit),
         after=read_cursor(cursor, bound_to=bound_to),
     )
-    return render_page(page, lambda hint: hint_out(hint).model_dump(mode="json", by_alias=True), bound_to=bound_to)
+    now = await given.store.now()
+    return render_page(page, lambda hint: hint_out(hint, now).model_dump(mode="json", by_alias=True), bound_to=bound_to)

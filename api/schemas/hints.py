@@ -1,11 +1,13 @@
 """Hints on the wire."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from api.wire import Instant, Milliseconds, Wire, ms, span
-from core.entities import Hint, HintKind
+from core.entities import Hint, HintKind, HintState
+from core.hints import is_active
 from core.usecases.manage_hints import HintDraft
 
 
@@ -59,8 +61,9 @@ class HintOut(Wire):
     applied: Instant | None
 
 
-def hint_out(hint: Hint) -> HintOut:
-    """Write a hint."""
+def hint_out(hint: Hint, now: datetime) -> HintOut:
+    """Write a hint as it is at `now`: one past its expiry is expired, though no transition has ended it yet."""
+    over = hint.state is HintState.ACTIVE and not is_active(hint, now)
     return HintOut(
         id=hint.id,
         job_id=hint.job_id,
@@ -73,7 +76,7 @@ def hint_out(hint: Hint) -> HintOut:
         author=hint.author,
         session_id=hint.session_id,
         rule_id=hint.rule_id,
-        state=hint.state,
+        state=HintState.EXPIRED if over else hint.state,
         end_reason=hint.end_reason,
         created_at=hint.created_at,
         expires_at=hint.expires_at,

@@ -63,6 +63,14 @@ async def test_a_filling_queue_tightens_the_tempo() -> None:
     assert proposal.reason == "queue_depth is rising"
 
 
+async def test_a_tightened_tempo_stays_while_the_level_is_high() -> None:
+    runs = [run(15 * n, f'{{"queue_depth":{depth}}}') for n, depth in enumerate((900, 900, 900, 600, 3))]
+    held = await plan(context(runs, hints=[own(15)]))
+    assert (held.proposals, held.calls) == ((), ())
+    (renewed,) = (await plan(context(runs, hints=[own(15, life_s=100, age_s=90)]))).proposals
+    assert (renewed.interval, renewed.reason) == (timedelta(seconds=15), "queue_depth is still high")
+
+
 async def test_a_failing_target_tightens_the_tempo() -> None:
     (proposal,) = (await plan(context([run(0, "oops", code=500)]))).proposals
     assert proposal.interval == timedelta(seconds=15)
@@ -137,7 +145,7 @@ def test_prose_without_a_rule_has_none() -> None:
 async def test_a_cron_job_in_trouble_gets_extra_runs() -> None:
     made = definition(baseline=CronBaseline("every 600"), authority=Authority(tighten=True))
     (proposal,) = (await plan(context([run(0, "oops", code=500)], made=made))).proposals
-    assert proposal.interval == timedelta(seconds=30)
+    assert proposal.interval == timedelta(seconds=10)
 
 
 async def test_a_once_job_keeps_its_time() -> None:

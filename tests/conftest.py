@@ -1,0 +1,64 @@
+"""What every test stands on: no way out of this machine, no model without being asked, and a real PostgreSQL."""
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["tests.postgres"]
+
+settings.register_profile("default", deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=5000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+_connect = socket.socket.connect
+_connect_ex = socket.socket.connect_ex
+
+
+class LeavesThisMachineError(AssertionError):
+    """A test tried to reach another machine."""
+
+
+def _check(address: Any) -> None:
+    if isinstance(address, tuple):
+        host = str(address[0])
+        if host not in ("localhost", "") and not ipaddress.ip_address(host.split("%")[0]).is_loopback:
+            raise LeavesThisMachineError(f"a test tried to connect to {address}")
+
+
+def _guarded_connect(self: socket.socket, address: Any) -> None:
+    _check(address)
+    return _connect(self, address)
+
+
+def _guarded_connect_ex(self: socket.socket, address: Any) -> int:
+    _check(address)
+    return _connect_ex(self, address)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stays_on_this_machine() -> Iterator[None]:
+    """Refuse connections to other machines, and model requests that a test did not allow."""
+    from pydantic_ai import models
+
+    os.environ.pop("OPENAI_API_KEY", None)
+    models.ALLOW_MODEL_REQUESTS = False
+    socket.socket.connect = _guarded_connect  # type: ignore[method-assign, assignment]
+    socket.socket.connect_ex = _guarded_connect_ex  # type: ignore[method-assign]
+    yield
+    socket.socket.connect = _connect  # type: ignore[method-assign]
+    socket.socket.connect_ex = _connect_ex  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_without_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads the developer's own .env or environment."""
+    for name in list(os.environ):
+        if name.startswith("RUBATO_") and not name.startswith("RUBATO_TEST_"):
+            monkeypatch.delenv(name)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
