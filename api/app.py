@@ -10,11 +10,9 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from api import problems
 from api.dashboard import page
-from api.guards import RequestGate, check_request
+from api.guards import PREFIX, RequestGate, check_request
 from api.routes import decisions, health, hints, jobs, quota, runs, sessions
 from api.services import Services
-
-PREFIX = "/api/v1"
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 

@@ -14,6 +14,7 @@ from api.problems import Problem, answer
 from api.services import HttpObserver
 from core.errors import Issue
 
+PREFIX = "/api/v1"
 LARGEST_BODY = 1024 * 1024  # bytes
 
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}")
@@ -51,9 +52,8 @@ class RequestGate:
             else:
                 await self.app(scope, _counted(receive), tagged)
         finally:
-            route = scope.get("route")
-            template = getattr(route, "path", "unmatched")
-            self.observe(method=scope["method"], route=template, status=status, duration_s=time.perf_counter() - begun)
+            duration_s = time.perf_counter() - begun
+            self.observe(method=scope["method"], route=_template(scope), status=status, duration_s=duration_s)
 
 
 def check_request(request: Request) -> None:
@@ -76,6 +76,14 @@ def check_request(request: Request) -> None:
             for name in unknown
         ]
         raise Problem(400, "invalid_input", issues[0].detail, issues=issues)
+
+
+def _template(scope: Scope) -> str:
+    """Return the route's template, with the prefix it was included under; never the path, which holds ids."""
+    template: str = getattr(scope.get("route"), "path", "unmatched")
+    if template != "unmatched" and scope["path"].startswith(PREFIX) and not template.startswith(PREFIX):
+        return PREFIX + template
+    return template
 
 
 def _declared(headers: dict[bytes, bytes]) -> int:

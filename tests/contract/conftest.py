@@ -1,0 +1,129 @@
+"""One suite, every store: each test runs on memory and on PostgreSQL, on a tenant of its own."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.entities import Definition, IntervalBaseline, Job, Run, RunStatus
+from core.ports.store import Change, Claimed, Snapshot, Store, Transition
+from core.usecases.begin import begin
+from core.usecases.manage_jobs import ManageJobs
+from core.usecases.settle import Finished, settle
+from rubato.adapters.clock import SystemClock
+from rubato.adapters.ids import SystemIds
+from rubato.adapters.memory.store import MemoryStore
+from rubato.adapters.postgres.engine import connect
+from rubato.adapters.postgres.store import PostgresStore
+from tests.unit.fakes import FakeCron
+from tests.unit.loop import definition
+
+LEASE = timedelta(seconds=30)
+
+
+@dataclass
+class House:
+    """A store with one tenant, and what makes jobs in it."""
+
+    store: Store
+    tenant: str
+    engine: AsyncEngine | None
+
+    def __post_init__(self) -> None:
+        self.ids, self.cron = SystemIds(), FakeCron()
+        self.jobs = ManageJobs(self.store, self.cron, self.ids)
+
+    async def job(self, made: Definition | None = None, *, tenant: str | None = None) -> Job:
+        """Register a job that is due at once."""
+        job, _ = await self.jobs.register(tenant or self.tenant, made or definition())
+        return job
+
+    async def claim(self, worker: str = "w1", limit: int = 10) -> tuple[Claimed, ...]:
+        """Claim what is due."""
+        return (await self.store.claim(worker, limit=limit, lease=LEASE)).jobs
+
+    def beginning(self, token: int, worker: str = "w1") -> Transition:
+        """Return the transition that marks a claim as running."""
+        grace = timedelta(hours=1)
+        return lambda seen: begin(seen, token=token, worker_id=worker, grace=grace, cron=self.cron, ids=self.ids)
+
+    def settling(self, token: int, status: RunStatus = RunStatus.SUCCEEDED) -> Transition:
+        """Return the transition that settles a running run."""
+        done = Finished(status, status_code=200, duration_ms=3, response_excerpt="ok", response_bytes=2)
+        return lambda seen: settle(seen, token=token, finished=done, cron=self.cron, ids=self.ids)
+
+    async def run_once(self) -> list[Run]:
+        """Claim, begin and settle everything that is due."""
+        settled = []
+        for claim in await self.claim():
+            await self.store.change(claim.ref, self.beginning(claim.token))
+            change = await self.store.change(claim.ref, self.settling(claim.token))
+            settled.append(change.runs[0])
+        return settled
+
+    async def expire_leases(self) -> None:
+        """Make every lease end, as if its worker had died long ago."""
+        if self.engine is not None:
+            async with self.engine.begin() as connection:
+                await connection.execute(
+                    text(
+                        "UPDATE schedules SET lease_until = now() - interval '1 s', ready_at = now() - interval '1 s' "
+                        "WHERE lease_until IS NOT NULL"
+                    )
+                )
+            return
+        store = self.store
+        assert isinstance(store, MemoryStore)
+        past = datetime.now(UTC) - timedelta(seconds=1)
+        for job in list(store._jobs.values()):
+            if job.schedule.lease is not None:
+                lease = replace(job.schedule.lease, until=past)
+                store._jobs[job.id] = replace(job, schedule=replace(job.schedule, lease=lease))
+
+    async def suspend(self) -> None:
+        """Suspend the tenant."""
+        if self.engine is not None:
+            async with self.engine.begin() as connection:
+                await connection.execute(text("UPDATE tenants SET suspended_reason = 'unpaid'"))
+            return
+        store = self.store
+        assert isinstance(store, MemoryStore)
+        store.add_tenant(self.tenant, replace(await store.limits(self.tenant), suspended="unpaid"))
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def place(request: pytest.FixtureRequest) -> str | None:
+    """Return the address of a fresh database, or None for a store in memory."""
+    if request.param == "memory":
+        return None
+    url: str = request.getfixturevalue("database_url")
+    return url
+
+
+@pytest.fixture
+async def house(place: str | None) -> AsyncIterator[House]:
+    """Return a house on each kind of store."""
+    if place is None:
+        memory = MemoryStore(SystemClock(), SystemIds())
+        for tenant in ("ten_a", "ten_b"):
+            memory.add_tenant(tenant)
+        yield House(memory, "ten_a", None)
+        return
+    engine = connect(place, application="contract")
+    async with engine.begin() as connection:
+        await connection.execute(text("INSERT INTO tenants (id, name) VALUES ('ten_a', 'a'), ('ten_b', 'b')"))
+    yield House(PostgresStore(engine, SystemIds()), "ten_a", engine)
+    await engine.dispose()
+
+
+def untouched(snapshot: Snapshot) -> Change:
+    """A transition that changes nothing."""
+    return Change(snapshot.job, "begin")
+
+
+def every(seconds: float) -> Definition:
+    """Return a job of that interval."""
+    return definition(baseline=IntervalBaseline(timedelta(seconds=seconds)))

@@ -1,0 +1,107 @@
+"""The API over the memory store, called through its ASGI face: a house for API tests."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import httpx2
+
+from api.app import create_app
+from api.services import Services
+from core.ports.accounts import Principal
+from core.ports.store import JobFilter
+from core.usecases.explain import Explain
+from core.usecases.manage_hints import ManageHints
+from core.usecases.manage_jobs import ManageJobs
+from core.usecases.plan_due import PlanDue
+from core.usecases.run_due import RunDue
+from rubato.adapters.clock import SystemClock
+from rubato.adapters.cron import CroniterCron
+from rubato.adapters.http.dispatcher import check_headers
+from rubato.adapters.http.guard import AddressPolicy, check_url
+from rubato.adapters.ids import SystemIds
+from rubato.adapters.memory.store import MemoryStore
+from rubato.adapters.telemetry import Telemetry
+from tests.unit.fakes import FakeDispatcher, FakeQuota, ScriptedPlanner
+
+KEYS = {
+    "cron_a": Principal("ten_a", "usr_a", "admin", "key_a"),
+    "cron_b": Principal("ten_b", "usr_b", "admin", "key_b"),
+}
+JOB = {"name": "Test Job", "url": "https://example.com", "baselineIntervalMs": 60000}
+
+
+class FixedAccounts:
+    """Two tenants with a key each."""
+
+    async def authenticate(self, api_key: str) -> Principal | None:
+        return KEYS.get(api_key)
+
+    async def bootstrap(self, api_key: str, *, tenant: str, user: str) -> Principal:
+        return KEYS[api_key]
+
+
+@dataclass
+class Face:
+    """An API and what stands behind it."""
+
+    client: httpx2.AsyncClient
+    store: MemoryStore
+    worker: RunDue
+    plans: PlanDue
+    planner: ScriptedPlanner
+    dispatcher: FakeDispatcher
+
+    async def call(
+        self, method: str, path: str, json: Any = None, *, key: str | None = "cron_a", **options: Any
+    ) -> httpx2.Response:
+        headers = {**({"x-api-key": key} if key else {}), **options.pop("headers", {})}
+        body = {"json": json} if json is not None else {}
+        return await self.client.request(method, path, headers=headers, **body, **options)
+
+    async def job(self, **fields: Any) -> dict[str, Any]:
+        """Register a job that starts at once."""
+        answer = await self.call("POST", "/api/v1/jobs", {**JOB, "splay": False, **fields})
+        assert answer.status_code == 201, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
+    async def run_due(self) -> None:
+        """Run what is due to its end."""
+        await self.worker.run_once()
+        await self.worker.drain(5)
+
+    async def count_jobs(self) -> int:
+        return len((await self.store.jobs("ten_a", JobFilter(), limit=1000)).items)
+
+
+@asynccontextmanager
+async def face(*, client_host: str = "127.0.0.1", **options: Any) -> AsyncIterator[Face]:
+    """Build an API over fresh things."""
+    clock, ids, cron = SystemClock(), SystemIds(), CroniterCron()
+    store = MemoryStore(clock, ids)
+    for tenant in ("ten_a", "ten_b"):
+        store.add_tenant(tenant)
+    telemetry, planner, dispatcher = Telemetry(clock), ScriptedPlanner(), FakeDispatcher()
+    plans = PlanDue(store, planner, FakeQuota(), cron, clock, ids, telemetry)
+    worker = RunDue(store, dispatcher, cron, clock, ids, telemetry, worker_id="w1")
+    made = {
+        "jobs": ManageJobs(store, cron, ids),
+        "hints": ManageHints(store, cron, ids),
+        "explain": Explain(store, cron),
+        "store": store,
+        "quota": FakeQuota(),
+        "accounts": FixedAccounts(),
+        "clock": clock,
+        "planner": plans,
+        "check_url": partial(check_url, policy=AddressPolicy()),
+        "check_headers": check_headers,
+        "metrics": telemetry.exposition(store.backlog),
+        "observe": telemetry.observe_http,
+    }
+    app = create_app(Services(**{**made, **options}))  # type: ignore[arg-type]  # fields by name
+    transport = httpx2.ASGITransport(app=app, client=(client_host, 5000), raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:3000") as client:
+        yield Face(client, store, worker, plans, planner, dispatcher)
