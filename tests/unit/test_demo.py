@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -51,7 +51,8 @@ async def a_day_and_a_half() -> tuple[list[float], dict[float, str]]:
 
     loop.dispatcher.plan = answer
     job = await loop.register(queue_job())
-    starts, sources = [], {}
+    starts: list[float] = []
+    sources: dict[float, str] = {}
     while True:
         slot = (await loop.until_slot(job)).schedule.slot
         assert slot is not None
@@ -95,6 +96,13 @@ def test_an_incident_asks_for_time_and_maintenance_says_when_it_ends() -> None:
     assert {phase_at(second) for second in waits} == {"incident"}
     (end,) = {body["message"] for second, (_, body, _) in replies.items() if phase_at(second) == "maintenance"}
     assert end == f"Scheduled maintenance until {(START + timedelta(seconds=day.CALM_S)):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def test_who_comes_back_at_the_announced_second_finds_the_maintenance_over() -> None:
+    origin = START + timedelta(milliseconds=567)
+    body = json.loads(queue_reply(190, origin + timedelta(seconds=190)).body)
+    back = datetime.fromisoformat(body["message"].rsplit(" ", 1)[1])
+    assert queue_reply((back - origin).total_seconds(), back).status == 200
 
 
 def test_a_report_every_half_minute_cannot_miss_the_incident() -> None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from api.app import create_app
 from api.services import Services
 from core.entities import CronBaseline, Definition, HttpAction, OnceBaseline
 from core.ports.accounts import Principal
-from core.ports.dispatcher import HttpResult
+from core.ports.dispatcher import HttpRequest, HttpResult
 from planner.llm import OfflinePlanner
 from tests.unit.fakes import START
 from tests.unit.loop import TENANT, Loop, definition, interval_proposal
@@ -104,6 +105,10 @@ async def lived() -> Loop:
     return loop
 
 
+def _always(result: HttpResult, request: HttpRequest) -> HttpResult:
+    return result
+
+
 async def test_a_job_is_shown_with_its_intent_tempo_hint_and_reason() -> None:
     page = Markup((await get(await lived())).text)
     text = " ".join(page.text.split())
@@ -137,7 +142,8 @@ async def test_runs_are_told_apart_by_words_and_shape_not_by_colour_alone() -> N
     loop = Loop()
     job = await loop.register()
     for code in (200, 500):
-        loop.dispatcher.plan = lambda request, code=code: HttpResult(status_code=code, duration_ms=5)
+        result = HttpResult(status_code=code, duration_ms=5)
+        loop.dispatcher.plan = partial(_always, result)
         await loop.until_slot(job)
         await loop.run_turn()
     page = Markup((await get(loop)).text)

@@ -42,10 +42,10 @@ async def test_starting_twice_turns_once_and_stopping_twice_is_safe() -> None:
     await service.start()
     await service.start()
     await turns.until(1)
-    assert service.is_running
+    alive = [service.is_running]
     await service.stop()
     await service.stop()
-    assert not service.is_running
+    assert [*alive, service.is_running] == [True, False]
     assert turns.count == 1
 
 

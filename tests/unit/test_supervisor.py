@@ -66,10 +66,10 @@ async def test_a_stop_waits_for_the_answer_and_records_it() -> None:
     supervisor = Supervisor([service], loop.worker)
     await supervisor.start()
     await target.sent.wait()
-    assert supervisor.is_ready
+    ready = [supervisor.is_ready]
     stop = asyncio.create_task(supervisor.stop())
     await asyncio.sleep(0)
-    assert not supervisor.is_ready
+    assert [*ready, supervisor.is_ready] == [True, False]
     target.answer.set()
     await stop
     assert await statuses(loop) == ["succeeded"]
