@@ -1,14 +1,13 @@
 """The command line. Exit codes: 0 done, 1 failure, 2 usage or configuration (the message names what to change)."""
 
 import asyncio
-import sys
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
 from core.errors import ConfigurationError, RubatoError
-from rubato.adapters.logs import configure_logs
+from rubato.adapters.logs import configure_logs, report_failure
 from rubato.settings import Loaded, Settings, load, render_table, render_values
 
 app = typer.Typer(
@@ -33,11 +32,10 @@ def dev(
     settings = _settings(json_by_default=False)
     options = wiring.DevOptions(port=port or settings.port, demo=demo)
 
-    def announce(link: str, key: str) -> None:
-        planner = "a model" if settings.planner != "offline" and settings.openai_api_key else "the offline planner"
+    def announce(link: str, key: str, planner: str) -> None:
         lines = [
             "",
-            f"  Rubato is up, planning with {planner}; jobs may call loopback addresses only here, and public ones.",
+            f"  Rubato is up, {planner}. Jobs may call public addresses and, inside this network, loopback only.",
             "",
             f"  Page      {link}",
             f"  API key   {key}",
@@ -88,7 +86,6 @@ def migrate() -> None:
     settings = _settings()
     with _failures():
         _run(lambda: wiring.run_migrations(settings))
-    print("The schema is up to date.")
 
 
 @config.command("check")
@@ -137,7 +134,7 @@ def _loaded() -> Loaded:
 
 
 def _give_up(error: RubatoError) -> NoReturn:
-    print(f"rubato: {error}", file=sys.stderr, flush=True)
+    report_failure(str(error))
     raise SystemExit(2 if isinstance(error, ConfigurationError) else 1) from None
 
 

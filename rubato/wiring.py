@@ -5,7 +5,7 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -97,6 +97,7 @@ async def run_migrations(settings: Settings) -> None:
     """Bring the schema up to date and end."""
     async with core(settings, database_url(settings), application="rubato migrate") as shared:
         await migrate(shared.engine)
+        log.info("The schema is up to date.")
 
 
 async def run_api(settings: Settings) -> None:
@@ -110,8 +111,8 @@ async def run_api(settings: Settings) -> None:
         planner = _planner(settings)
         app = create_app(_services(shared, accounts, planner, anonymous_tenant=None))
         try:
-            async with _serving(app, settings.host, settings.port, "PORT"):
-                log.info("API is up", url=f"http://{settings.host}:{settings.port}")
+            async with _serving(app, bind(settings.host, settings.port, "PORT")):
+                log.info("API is up", url=settings.public_url or f"http://{settings.host}:{settings.port}")
                 await taken.stop.wait()
         finally:
             await _close(planner)
@@ -136,10 +137,11 @@ async def run_worker(settings: Settings, *, only: str | None) -> None:
         app = StatusApp(
             is_ready, shared.telemetry.exposition(shared.store.backlog), metrics_public=settings.metrics_public
         )
-        port = _worker_port(settings)
-        async with _serving(app, settings.host, port, "RUBATO_WORKER_PORT"):
+        bound = _worker_socket(settings)
+        async with _serving(app, bound):
             await supervisor.start()
-            log.info("worker is up", only=only or "run and plan", status=f"http://{settings.host}:{port}/readyz")
+            url = f"http://{settings.host}:{_port(bound)}/readyz"
+            log.info("worker is up", only=only or "run and plan", status=url)
             await taken.stop.wait()
             log.info("worker is draining")
             await supervisor.stop(taken.force)
@@ -153,11 +155,19 @@ class DevOptions:
     demo: bool = True
 
 
-async def run_dev(settings: Settings, url: str, options: DevOptions, announce: Any) -> None:
-    """Everything in one process: API, page, worker, demo target. `announce(link, key)` is called when it is up."""
+async def run_dev(settings: Settings, url: str, options: DevOptions, announce: Callable[[str, str, str], None]) -> None:
+    """Everything in one process: API, page, worker, demo target. `announce(link, key, planner)` is called when it is
+    up. Raises ConfigurationError outside development, where its page would show a tenant to whoever asks."""
+    if settings.environment != "development":
+        raise ConfigurationError(
+            f"RUBATO_ENV is {settings.environment}, and `rubato dev` is for development. "
+            "Run `rubato migrate`, `rubato api` and `rubato worker`, or leave RUBATO_ENV out."
+        )
     settings = settings.model_copy(update={"egress_allow": [*settings.egress_allow, "loopback"]})
     data = settings.data_dir
+    bound = bind("127.0.0.1", options.port, "PORT")
     async with AsyncExitStack() as stack:
+        stack.callback(bound.close)
         shared = await stack.enter_async_context(core(settings, url, application="rubato dev"))
         await migrate(shared.engine)
         pepper = kept_secret(data / "secret", lambda: secrets.token_hex(32)).encode()
@@ -173,12 +183,12 @@ async def run_dev(settings: Settings, url: str, options: DevOptions, announce: A
         stack.push_async_callback(_close, planner)
         services = _services(shared, accounts, planner, anonymous_tenant=owner.tenant_id)
         taken = await stack.enter_async_context(signals())
-        await stack.enter_async_context(_serving(create_app(services), "127.0.0.1", options.port, "PORT"))
+        await stack.enter_async_context(_serving(create_app(services), bound))
         if options.demo:
             base_url = await _demo_target(stack, shared, data)
             await register_demo(services.jobs, shared.store, owner.tenant_id, base_url)
         await supervisor.start()
-        announce(f"http://127.0.0.1:{options.port}/", key)
+        announce(f"http://127.0.0.1:{options.port}/", key, _describe(planner))
         await taken.stop.wait()
         await _stop_quickly(supervisor, taken)
 
@@ -207,17 +217,24 @@ def database_url(settings: Settings) -> str:
     return settings.database_url.get_secret_value()
 
 
-def kept_secret(path: Path, make: Any) -> str:
-    """Return the secret kept in a file, made at the first call, readable by its owner only."""
+def kept_secret(path: Path, make: Callable[[], str]) -> str:
+    """Return the secret kept in a file, made at the first call, readable by its owner only.
+
+    The file appears whole or not at all: a process killed while it writes must not leave an empty secret behind.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileNotFoundError):
         return path.read_text(encoding="ascii").strip()
-    value: str = make()
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(value)
-        return value
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(make())
+        file.flush()
+        os.fsync(file.fileno())
+    with contextlib.suppress(FileExistsError):  # another process was first; its secret is the one
+        os.link(draft, path)
+    draft.unlink()
     return path.read_text(encoding="ascii").strip()
 
 
@@ -275,7 +292,9 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
                 lease=lease,
                 misfire_grace=timedelta(milliseconds=settings.misfire_grace_ms),
             )
-            services.append(run_service(runs, shared.clock, shared.telemetry, poll=poll, wait=listener.wait))
+            runner = run_service(runs, shared.clock, shared.telemetry, poll=poll)
+            listener.subscribe(runner.wake)
+            services.append(runner)
             services.append(renew_service(runs, shared.telemetry))
             services.append(maintenance_service(partial(ensure_partitions, shared.engine), shared.telemetry))
             if plans is not None:
@@ -315,6 +334,12 @@ def _planner(settings: Settings) -> Planner | None:
     return LlmPlanner(openai_model(settings.model, api_key=key, base_url=settings.openai_base_url))
 
 
+def _describe(planner: Planner | None) -> str:
+    if planner is None:
+        return "planning is off"
+    return f"planning with {planner.model.model_name}" if isinstance(planner, LlmPlanner) else "planning offline"
+
+
 async def _close(planner: Planner | None) -> None:
     if isinstance(planner, LlmPlanner):
         await planner.close()
@@ -327,15 +352,16 @@ async def _stop_quickly(supervisor: Supervisor, taken: Signals) -> None:
 
 
 async def _demo_target(stack: AsyncExitStack, shared: Core, data: Path) -> str:
-    """Serve the demo target on the port it had before, if that is free; its day began at its first start."""
-    kept = kept_secret(data / "demo", lambda: f"{_free_port()} {shared.clock.now().isoformat()}")
-    port_text, _, origin = kept.partition(" ")
-    port = int(port_text)
-    if not _is_free("127.0.0.1", port):
-        port = _free_port()
-    target = DemoTarget(shared.clock, datetime.fromisoformat(origin))
-    await stack.enter_async_context(_serving(target, "127.0.0.1", port, "the demo target"))
-    return f"http://127.0.0.1:{port}"
+    """Serve the demo target, on the port it had before if that is free; its day began at its first start."""
+    kept = data / "demo"
+    port, _, origin = kept.read_text(encoding="ascii").partition(" ") if kept.is_file() else ("0", "", "")
+    try:
+        bound = bind("127.0.0.1", int(port), "PORT")
+    except Unavailable:
+        bound = bind("127.0.0.1", 0, "PORT")
+    origin = kept_secret(kept, lambda: f"{_port(bound)} {shared.clock.now().isoformat()}").partition(" ")[2]
+    await stack.enter_async_context(_serving(DemoTarget(shared.clock, datetime.fromisoformat(origin)), bound))
+    return f"http://127.0.0.1:{_port(bound)}"
 
 
 class _Server(uvicorn.Server):
@@ -348,51 +374,58 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def _serving(app: Any, host: str, port: int, variable: str) -> AsyncIterator[None]:
-    """Serve an ASGI application for the length of the block. Raises ConfigurationError when the port is taken."""
-    if not _is_free(host, port):
-        raise Unavailable(f"Port {port} on {host} is taken ({variable}). Stop what listens there, or choose another.")
-    config = uvicorn.Config(
-        app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=5, lifespan="off"
-    )
+async def _serving(app: Any, socket_: socket.socket) -> AsyncIterator[None]:
+    """Serve an ASGI application on a bound socket for the length of the block."""
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5, lifespan="off")
     server = _Server(config)
-    task = asyncio.get_running_loop().create_task(server.serve(), name=f"http {port}")
+    task = asyncio.get_running_loop().create_task(server.serve(sockets=[socket_]), name="http server")
     try:
         while not server.started:
             if task.done():
                 task.result()
-                raise Unavailable(f"Port {port} on {host} cannot be served ({variable}).")
+                raise Unavailable("The HTTP server ended while it was starting; its log says why.")
             await asyncio.sleep(0.01)
         yield
     finally:
         server.should_exit = True
         await task
+        socket_.close()
 
 
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+def bind(host: str, port: int, variable: str) -> socket.socket:
+    """Return a socket bound there. Raises ConfigurationError for no address of ours, Unavailable for a taken port."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise ConfigurationError(f"RUBATO_HOST is {host}, which is no address of this machine ({error}).") from error
+    bound = socket.socket(family, kind, protocol)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        raise Unavailable(
+            f"Port {port} on {host} cannot be taken: {error.strerror}. Stop what listens there, or set {variable} to "
+            "another port."
+        ) from error
+    bound.setblocking(False)
+    return bound
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _worker_port(settings: Settings) -> int:
+def _worker_socket(settings: Settings) -> socket.socket:
+    """Bind the worker's port; several workers share a host, so the default gives way to a free one."""
     if settings.worker_port is not None:
-        return settings.worker_port
-    if _is_free(settings.host, DEFAULT_WORKER_PORT):
-        return DEFAULT_WORKER_PORT
-    port = _free_port()
-    log.info("the default worker port is taken; took a free one", default=DEFAULT_WORKER_PORT, port=port)
-    return port
+        return bind(settings.host, settings.worker_port, "RUBATO_WORKER_PORT")
+    try:
+        return bind(settings.host, DEFAULT_WORKER_PORT, "RUBATO_WORKER_PORT")
+    except Unavailable:
+        taken = bind(settings.host, 0, "RUBATO_WORKER_PORT")
+        log.info("the default worker port is taken; took a free one", default=DEFAULT_WORKER_PORT, port=_port(taken))
+        return taken
+
+
+def _port(bound: socket.socket) -> int:
+    return int(bound.getsockname()[1])
 
 
 def _worker_id(shared: Core) -> str:

@@ -8,7 +8,7 @@ from core.ports.clock import Clock
 from core.ports.events import Events
 from core.usecases.plan_due import PlanDue
 from core.usecases.run_due import RunDue
-from worker.service import Service, Wait
+from worker.service import Service
 
 FULL_WAIT_S = 0.02  # while every place is taken
 PLAN_POLL_S = 1.0  # a settled run in another process wakes nobody; planning may come this late
@@ -16,7 +16,7 @@ MAINTENANCE_S = 600.0
 RENEWALS_A_LEASE = 4
 
 
-def run_service(runs: RunDue, clock: Clock, events: Events, *, poll: timedelta, wait: Wait) -> Service:
+def run_service(runs: RunDue, clock: Clock, events: Events, *, poll: timedelta) -> Service:
     """Claim and start what is due; sleep to the next due instant or a wake-up, at most `poll`."""
     wakes_at: list[float] = [0.0]  # on the monotonic clock
     offset: list[timedelta] = [timedelta(0)]  # what the store's clock is ahead of the host's
@@ -31,7 +31,7 @@ def run_service(runs: RunDue, clock: Clock, events: Events, *, poll: timedelta, 
         wakes_at[0] = clock.monotonic() + seconds
         return seconds
 
-    service = Service("run", turn, events, wait=wait)
+    service = Service("run", turn, events)
 
     def ready(at: datetime | None) -> None:
         if at is None:

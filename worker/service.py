@@ -11,15 +11,14 @@ FAILED_WAIT_S = 1.0  # after a turn that raised; doubled up to the next while it
 LONGEST_FAILED_WAIT_S = 15.0
 
 Turn = Callable[[], Awaitable[float]]
-Wait = Callable[[float], Awaitable[object]]
 
 
 class Service:
-    """Runs `turn` again and again. A turn returns how many seconds to wait before the next; `wait` may end sooner."""
+    """Runs `turn` again and again. A turn returns how many seconds to wait before the next; `wake` ends the wait."""
 
-    def __init__(self, name: str, turn: Turn, events: Events, *, wait: Wait | None = None) -> None:
+    def __init__(self, name: str, turn: Turn, events: Events) -> None:
         self.name = name
-        self._turn, self._events, self._wait = turn, events, wait or asyncio.sleep
+        self._turn, self._events = turn, events
         self._woken, self._stopping = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -35,16 +34,26 @@ class Service:
             self._task = asyncio.get_running_loop().create_task(self._run(), name=self.name)
 
     async def stop(self) -> None:
-        """End after the present turn; nothing happens before a start or a second time."""
-        task, self._task = self._task, None
+        """End after the present turn; nothing happens before a start or a second time.
+
+        When the stop itself is cancelled, so is the turn.
+        """
+        task = self._task
         if task is None:
             return
         self._stopping.set()
         self.wake()
-        await asyncio.wait([task])
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait([task])
+            raise
+        finally:
+            self._task = None
 
     def wake(self) -> None:
-        """End the present wait."""
+        """End the present wait, or let the turn that is on be followed by another at once."""
         self._woken.set()
 
     async def _run(self) -> None:
@@ -58,23 +67,13 @@ class Service:
                 self._events.emit(LoopFailed(self.name, f"{type(error).__name__}: {error}"))
                 seconds = min(FAILED_WAIT_S * 2**failures, LONGEST_FAILED_WAIT_S)
                 failures = min(failures + 1, 5)
-            if seconds > 0 and not self._stopping.is_set():
-                await self._until_woken(seconds)
-            else:
-                await asyncio.sleep(0)
+            await self._rest(seconds)
 
-    async def _until_woken(self, seconds: float) -> None:
-        """Wait for the time, a wake-up of ours, or one from outside, whichever comes first."""
-        loop = asyncio.get_running_loop()
-        waits = {loop.create_task(self._woken.wait()), loop.create_task(self._from_outside(seconds))}
-        try:
-            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in waits:
-                each.cancel()
-            for each in waits:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await each
-
-    async def _from_outside(self, seconds: float) -> None:
-        await self._wait(seconds)
+    async def _rest(self, seconds: float) -> None:
+        """Wait for the time or a wake-up, whichever comes first; others get their turn in any case."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()

@@ -12,6 +12,7 @@ from core.usecases.run_due import RunDue
 from worker.service import Service
 
 DRAIN_S = 25.0  # orchestrators kill after 30
+LAST_TURN_S = 1.0  # for a renewal that is under way when everything is out
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 log = structlog.get_logger("rubato.worker")
@@ -20,8 +21,8 @@ log = structlog.get_logger("rubato.worker")
 class Supervisor:
     """Services, and the runs in flight. `is_ready` tells a load balancer whether to count on this process."""
 
-    def __init__(self, services: Sequence[Service], runs: RunDue | None) -> None:
-        self._services, self._runs = services, runs
+    def __init__(self, services: Sequence[Service], runs: RunDue | None, *, drain_s: float = DRAIN_S) -> None:
+        self._services, self._runs, self._drain_s = services, runs, drain_s
         self.is_ready = False
 
     async def start(self) -> None:
@@ -31,37 +32,38 @@ class Supervisor:
         self.is_ready = True
 
     async def stop(self, forced: asyncio.Event | None = None) -> None:
-        """Stop claiming, then wait for what is out; what is left after the drain is uncertain and taken over later.
+        """Stop claiming at once, then wait for what is out, `drain_s` at the most, less when `forced` is set.
 
-        Leases go on being renewed until the drain is over.
+        Every service is told at the same moment: a planner that waits for a slow model must not keep the run loop
+        claiming. What is left at the end is cut off: a run is then uncertain and taken over by another worker, a
+        session's lease ends by itself. Leases go on being renewed until all is out. Safe twice.
         """
         self.is_ready = False
         keepers = [service for service in self._services if service.name == "renew"]
-        for service in self._services:
-            if service not in keepers:
-                await service.stop()
-        if self._runs is not None:
-            left = await self._drained(self._runs, forced)
+        enders = [service for service in self._services if service not in keepers]
+        loop = asyncio.get_running_loop()
+        ending = loop.create_task(self._end(enders), name="drain")
+        hurry = loop.create_task((forced or asyncio.Event()).wait(), name="second signal")
+        try:
+            await asyncio.wait({ending, hurry}, timeout=self._drain_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _cancelled(hurry)
+            await _cancelled(ending)
+            left = await self._runs.drain(0) if self._runs is not None else 0
             if left:
                 log.warning("ended with runs in flight; another worker takes them over", runs=left)
-        for service in keepers:
-            await service.stop()
+            for service in keepers:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LAST_TURN_S):
+                        await service.stop()
 
-    async def _drained(self, runs: RunDue, forced: asyncio.Event | None) -> int:
-        drain = asyncio.get_running_loop().create_task(runs.drain(DRAIN_S))
-        if forced is None:
-            return await drain
-        hurry = asyncio.get_running_loop().create_task(forced.wait())
-        await asyncio.wait({drain, hurry}, return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await hurry
-        if drain.done():
-            return drain.result()
-        drain.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await drain
-        return await runs.drain(0)
+    async def _end(self, services: Sequence[Service]) -> None:
+        """Stop these, and let the runs in flight finish; nothing new begins once the run loop has stopped."""
+        async with asyncio.TaskGroup() as group:
+            for service in services:
+                group.create_task(service.stop())
+        if self._runs is not None:
+            await self._runs.drain(self._drain_s)
 
 
 class Signals:
@@ -86,3 +88,10 @@ async def signals() -> AsyncIterator[Signals]:
     finally:
         for each in SIGNALS:
             loop.remove_signal_handler(each)
+
+
+async def _cancelled(task: "asyncio.Task[object]") -> None:
+    """Cancel a task, if it still goes on, and wait for its end."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

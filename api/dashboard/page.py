@@ -73,6 +73,7 @@ class Card:
     status: str
     baseline: str
     band: Band
+    has_tempo: bool
     hint: Hint | None
     hint_words: str
     hint_left: str
@@ -142,6 +143,7 @@ async def _card(given: Services, job: Job, now: datetime) -> Card:
         status=status.value,
         baseline=_baseline(job.definition),
         band=draw(job.definition, explained.limits, _interval(explained.job)),
+        has_tempo=not isinstance(job.definition.baseline, OnceBaseline),
         hint=hint,
         hint_words=_hint_words(hint),
         hint_left=_left(hint.expires_at, now) if hint and hint.expires_at else "",

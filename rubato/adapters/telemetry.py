@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from core.errors import RubatoError
@@ -36,6 +36,7 @@ class Telemetry:
         self._clock = clock
         self._log = structlog.get_logger("rubato")
         self.registry = CollectorRegistry()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, of no use here
         r: dict[str, Any] = {"registry": self.registry}
         self._runs = Counter("rubato_runs", "Runs that ended.", ["outcome", "trigger"], **r)
         self._run_s = Histogram("rubato_run_duration_seconds", "Whole exchange of a run.", buckets=_SECONDS, **r)

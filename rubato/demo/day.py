@@ -51,15 +51,16 @@ def queue_depth_at(elapsed_s: float) -> int:
 def queue_reply(elapsed_s: float, now: datetime) -> Reply:
     """Answer the order queue's watcher."""
     phase, second = phase_at(elapsed_s), elapsed_s % DAY_S
-    back = (now + timedelta(seconds=CALM_S - second)).astimezone(UTC).isoformat(timespec="seconds")
     if phase == "maintenance":
-        return Reply(503, _json({"message": f"Scheduled maintenance until {back.replace('+00:00', 'Z')}"}))
+        back = _whole_second_after(now + timedelta(seconds=CALM_S - second))
+        return Reply(503, _json({"message": f"Scheduled maintenance until {back:%Y-%m-%dT%H:%M:%SZ}"}))
     if phase == "incident" and int(second) % 20 >= 12:
         return Reply(503, _json({"status": "overloaded"}), (("retry-after", "5"),))
-    body: dict[str, object] = {
-        "queue_depth": queue_depth_at(elapsed_s),
-        "checked_at": now.isoformat(timespec="seconds"),
-    }
+    body: dict[str, object] = {"checked_at": now.isoformat(timespec="seconds")}
+    if phase in ("calm", "notice"):
+        body["status"] = "idle"
+    else:
+        body["queue_depth"] = queue_depth_at(elapsed_s)
     if phase == "notice":
         body["notice"] = "Maintenance is about to begin; orders wait meanwhile."
     return Reply(200, _json(body))
@@ -78,6 +79,11 @@ def deploy_reply(elapsed_s: float, now: datetime) -> Reply:
 
 
 ROUTES = {"/queue": queue_reply, "/reports": reports_reply, "/deploy": deploy_reply}
+
+
+def _whole_second_after(at: datetime) -> datetime:
+    """Return the instant rounded up: who comes back at the announced second must find it over."""
+    return (at + timedelta(microseconds=999_999)).astimezone(UTC).replace(microsecond=0)
 
 
 def _json(body: dict[str, object]) -> str:

@@ -25,7 +25,7 @@ def demo_definitions(base_url: str, now: datetime) -> list[Definition]:
             name="Order queue",
             key="demo-queue",
             group="demo",
-            description="Watch the order queue. Look closely while it fills or fails, rarely while nothing changes, "
+            description="Watch the order queue: every 2 s while queue_depth is above 100, rarely while it is idle, "
             "and not at all during announced maintenance.",
             action=HttpAction(f"{base_url}/queue", timeout=timedelta(seconds=5)),
             baseline=IntervalBaseline(timedelta(seconds=10)),
@@ -35,12 +35,12 @@ def demo_definitions(base_url: str, now: datetime) -> list[Definition]:
             splay=False,
         ),
         Definition(
-            name="Hourly report, every minute here",
+            name="Report, every half minute",
             key="demo-reports",
             group="demo",
-            description="Build the report on the minute. If it fails, look again every few seconds until it is well.",
+            description="Build the report twice a minute. If it fails, look again every few seconds until it is well.",
             action=HttpAction(f"{base_url}/reports", timeout=timedelta(seconds=5)),
-            baseline=CronBaseline("0 * * * * *", "UTC"),
+            baseline=CronBaseline("0,30 * * * * *", "UTC"),
             bounds=Bounds(min_interval=timedelta(seconds=5)),
             authority=Authority(tighten=True),
         ),

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from types import TracebackType
 
 import asyncpg
@@ -13,11 +14,12 @@ _RECONNECT_S = 5.0  # until then the loops poll, as they do anyway
 
 
 class WakeListener:
-    """Listens on a connection of its own. While that is down, `wait` still returns at its timeout."""
+    """Listens on a connection of its own. While that is down the loops poll, as they do anyway."""
 
     def __init__(self, url: str) -> None:
-        self._url = driver_url(url).replace("postgresql+asyncpg", "postgresql", 1)
-        self._events: set[asyncio.Event] = set()
+        driver_url(url)  # refuses what is no PostgreSQL address; the driver itself takes the URL as it was given
+        self._url = url.replace("postgresql+asyncpg://", "postgresql://", 1)
+        self._subscribers: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "WakeListener":
@@ -34,19 +36,9 @@ class WakeListener:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    async def wait(self, timeout_s: float) -> bool:
-        """Wait for a wake-up, at most `timeout_s`; tell whether one came."""
-        event = asyncio.Event()
-        self._events.add(event)
-        try:
-            async with asyncio.timeout(max(0.0, timeout_s)):
-                await event.wait()
-        except TimeoutError:
-            return False
-        else:
-            return True
-        finally:
-            self._events.discard(event)
+    def subscribe(self, wake: Callable[[], None]) -> None:
+        """Call this at every wake-up, and when the connection is there again: one may have been missed meanwhile."""
+        self._subscribers.append(wake)
 
     async def _listen(self) -> None:
         while True:
@@ -62,11 +54,12 @@ class WakeListener:
         try:
             connection.add_termination_listener(lambda _: lost.set())
             await connection.add_listener(CHANNEL, lambda *_: self._wake())
+            self._wake()
             await lost.wait()
         finally:
             with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
                 await connection.close(timeout=2)
 
     def _wake(self) -> None:
-        for event in self._events:
-            event.set()
+        for wake in self._subscribers:
+            wake()
