@@ -73,8 +73,6 @@ REFUSED = [
     "example.com",
     "//example.com/",
     "http:example.com",
-    "http://exam",
-    "ple.com/",
     "http://example.com\\@127.0.0.1/",
     "http://ex%61mple.com/",
     "http://%31%32%37.0.0.1/",
