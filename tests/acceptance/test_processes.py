@@ -264,6 +264,16 @@ def test_a_worker_serves_its_metrics(system: System) -> None:
     assert 'rubato_runs_total{outcome="succeeded",trigger="scheduled"} 1.0' in call("GET", address).body
 
 
+def test_the_demo_target_can_be_served_alone(tmp_path: Path) -> None:
+    port = str(free_port())
+    with running(rubato("demo-target", "--port", port), tmp_path / "target.log", cwd=tmp_path) as process:
+        wait_for("the target to serve", serves(f"http://127.0.0.1:{port}/queue"))
+        assert call("GET", f"http://127.0.0.1:{port}/elsewhere").status == 404
+        second = ended("demo-target", "--port", port, cwd=tmp_path)
+        assert (second.returncode, f"Port {port}" in second.stderr) == (1, True)
+        assert process.stop(signal.SIGINT) == 0
+
+
 def _line(output: str, event: str) -> dict[str, Any] | None:
     found = (json.loads(line) for line in output.splitlines() if event in line)
     return next(found, None)
