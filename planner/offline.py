@@ -29,6 +29,7 @@ from planner.evidence import (
 OFFLINE = "offline-1"
 
 CALM_RUNS = 4  # equal, healthy answers in a row before the tempo is relaxed
+GIVE_UP_AFTER = 12  # failures in a row; asking a dead target more often helps nobody
 TREND_BASELINES = 2  # over how many baseline intervals a level must have grown
 WELL_RUNS = 2  # healthy answers in a row before a tightened tempo is given up
 TIGHTEN_BY, RELAX_BY = 4, 2
@@ -79,6 +80,8 @@ def advise(context: PlanningContext) -> Advice:
 
 
 def _by_trend(context: PlanningContext, runs: list[Run]) -> Advice:
+    if len(runs) >= GIVE_UP_AFTER and all(run.status is RunStatus.FAILED for run in runs[:GIVE_UP_AFTER]):
+        return Advice("The target has been failing for long; the baseline and its backoff are the better pace.")
     over = _trend_window(context)
     trouble = _trouble(runs, over)
     if trouble is not None:

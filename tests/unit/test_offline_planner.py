@@ -76,6 +76,12 @@ async def test_a_failing_target_tightens_the_tempo() -> None:
     assert proposal.interval == timedelta(seconds=15)
 
 
+async def test_a_target_that_has_been_failing_for_long_is_left_to_its_backoff() -> None:
+    runs = [run(15 * n, "oops", code=500) for n in range(12)]
+    assert (await plan(context(runs))).proposals == ()
+    assert len((await plan(context(runs[:11]))).proposals) == 1
+
+
 async def test_what_is_not_granted_is_not_proposed() -> None:
     made = definition(authority=Authority())
     assert (await plan(context([run(0, "oops", code=500)], made=made))).proposals == ()
