@@ -88,6 +88,18 @@ def migrate() -> None:
         _run(lambda: wiring.run_migrations(settings))
 
 
+@app.command("demo-target")
+def demo_target(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to serve it on, on loopback.")] = 3002,
+) -> None:
+    """Serve the demo's target alone: a day in five minutes, at /queue, /reports and /deploy."""
+    from rubato import wiring
+
+    _settings()
+    with _failures():
+        _run(lambda: wiring.run_demo_target(port))
+
+
 @config.command("check")
 def config_check() -> None:
     """Print every setting with its source, secrets redacted."""

@@ -193,6 +193,14 @@ async def run_dev(settings: Settings, url: str, options: DevOptions, announce: C
         await _stop_quickly(supervisor, taken)
 
 
+async def run_demo_target(port: int) -> None:
+    """Serve the demo's target until a signal; its day begins now."""
+    clock = SystemClock()
+    async with signals() as taken, _serving(DemoTarget(clock, clock.now()), bind("127.0.0.1", port, "--port")):
+        log.info("the demo target is up", url=f"http://127.0.0.1:{port}/queue")
+        await taken.stop.wait()
+
+
 @contextmanager
 def database(settings: Settings) -> Iterator[str]:
     """Yield the address of the database: DATABASE_URL if it is set, else a server of our own in the data folder."""
@@ -406,7 +414,7 @@ def bind(host: str, port: int, variable: str) -> socket.socket:
         bound.close()
         raise Unavailable(
             f"Port {port} on {host} cannot be taken: {error.strerror}. Stop what listens there, or set {variable} to "
-            "another port."
+            "another."
         ) from error
     bound.setblocking(False)
     return bound
