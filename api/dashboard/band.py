@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from datetime import timedelta
 
-from core.entities import Definition, IntervalBaseline, Limits
+from core.entities import Decision, Definition, IntervalBaseline, Limits, Source
 from core.governor import effective_bounds
 from core.wording import duration
 
@@ -25,8 +25,8 @@ class Band:
     tone: str  # faster, slower or baseline
 
 
-def draw(definition: Definition, limits: Limits, now: timedelta | None) -> Band:
-    """Lay out the band of a job whose present interval is `now` (None: it has none)."""
+def draw(definition: Definition, limits: Limits, now: timedelta | None, decision: Decision) -> Band:
+    """Lay out the band of a job whose present interval is `now` (None: it has none), by the decision in force."""
     bounds = effective_bounds(definition, limits)
     every = definition.baseline.every if isinstance(definition.baseline, IntervalBaseline) else None
     longest = bounds.maximum or max(_WITHOUT_MAXIMUM, every or timedelta(0), now or timedelta(0))
@@ -36,9 +36,6 @@ def draw(definition: Definition, limits: Limits, now: timedelta | None) -> Band:
         share = (math.log(max(value.total_seconds(), 0.001)) - low) / (high - low)
         return round(LEFT + min(1.0, max(0.0, share)) * (RIGHT - LEFT), 1)
 
-    tone = "baseline"
-    if now is not None and every is not None and abs(now - every) > every * 0.05:
-        tone = "faster" if now < every else "slower"
     return Band(
         shortest=duration(bounds.floor),
         longest=duration(longest) if bounds.maximum is not None else f"{duration(longest)}+",
@@ -46,5 +43,17 @@ def draw(definition: Definition, limits: Limits, now: timedelta | None) -> Band:
         now=duration(now) if now is not None else "no interval",
         baseline_x=place(every) if every is not None else None,
         baseline=duration(every) if every is not None else "",
-        tone=tone,
+        tone=_tone(every, now, decision),
     )
+
+
+def _tone(every: timedelta | None, now: timedelta | None, decision: Decision) -> str:
+    """Compare with the grid's interval; where the baseline is no grid, with its next fire, which the decision names."""
+    if every is not None:
+        if now is None or abs(now - every) <= every * 0.05:
+            return "baseline"
+        return "faster" if now < every else "slower"
+    fire = next((each.at for each in decision.candidates if each.source is Source.BASELINE_CRON), None)
+    if fire is None or decision.next_run_at is None or decision.next_run_at == fire:
+        return "baseline"
+    return "faster" if decision.next_run_at < fire else "slower"

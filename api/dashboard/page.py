@@ -142,7 +142,7 @@ async def _card(given: Services, job: Job, now: datetime) -> Card:
         job=explained.job,
         status=status.value,
         baseline=_baseline(job.definition),
-        band=draw(job.definition, explained.limits, _interval(explained.job)),
+        band=draw(job.definition, explained.limits, _interval(explained.job), decision),
         has_tempo=not isinstance(job.definition.baseline, OnceBaseline),
         hint=hint,
         hint_words=_hint_words(hint),

@@ -13,7 +13,7 @@ import pytest
 
 from api.app import create_app
 from api.services import Services
-from core.entities import CronBaseline, Definition, HttpAction, OnceBaseline
+from core.entities import Authority, CronBaseline, Definition, HttpAction, OnceBaseline
 from core.ports.accounts import Principal
 from core.ports.dispatcher import HttpRequest, HttpResult
 from planner.llm import OfflinePlanner
@@ -242,6 +242,21 @@ async def test_every_kind_of_baseline_is_shown(made: Definition) -> None:
     assert "Next run" in page.text
     bands = [each for each in page.of("svg") if each.get("role") == "img"]
     assert len(bands) == (0 if isinstance(made.baseline, OnceBaseline) else 1)
+
+
+async def test_a_cron_job_that_a_hint_hurries_is_marked_as_faster() -> None:
+    loop = Loop()
+    job = await loop.register(definition(baseline=CronBaseline("every 600"), authority=Authority(tighten=True)))
+    await loop.until_slot(job)
+    await loop.run_turn()
+    before = Markup((await get(loop)).text)
+    loop.planner.script = [[interval_proposal(30)]]
+    await loop.plans.run_once()
+    after = Markup((await get(loop)).text)
+    assert [len([each for each in page.of("path") if each["class"] == "now faster"]) for page in (before, after)] == [
+        1,
+        2,
+    ]
 
 
 async def test_a_paused_job_says_so_and_promises_no_run() -> None:
