@@ -143,7 +143,6 @@ async def run_worker(settings: Settings, *, only: str | None) -> None:
             url = f"http://{settings.host}:{_port(bound)}/readyz"
             log.info("worker is up", only=only or "run and plan", status=url)
             await taken.stop.wait()
-            log.info("worker is draining")
             await supervisor.stop(taken.force)
 
 

@@ -72,9 +72,11 @@ class Signals:
     def __init__(self) -> None:
         self.stop, self.force = asyncio.Event(), asyncio.Event()
 
-    def take(self) -> None:
-        """Count one signal."""
-        (self.force if self.stop.is_set() else self.stop).set()
+    def take(self, number: signal.Signals) -> None:
+        """Count one signal, and say so: a process that was told to end must not look like one that vanished."""
+        first = not self.stop.is_set()
+        log.info("stopping" if first else "stopping without waiting", signal=number.name)
+        (self.stop if first else self.force).set()
 
 
 @asynccontextmanager
@@ -82,7 +84,7 @@ async def signals() -> AsyncIterator[Signals]:
     """Listen for signals during the block."""
     loop, taken = asyncio.get_running_loop(), Signals()
     for each in SIGNALS:
-        loop.add_signal_handler(each, taken.take)
+        loop.add_signal_handler(each, taken.take, each)
     try:
         yield taken
     finally:

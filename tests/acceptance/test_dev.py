@@ -89,6 +89,7 @@ def test_a_first_start_shows_a_changed_tempo_and_a_second_one_keeps_everything(d
             assert stat.S_IMODE((dev.folder / "data" / kept).stat().st_mode) == 0o600
         assert first.process.stop(signal.SIGINT, within_s=15) == 0
         assert "Traceback" not in first.process.output()
+        assert "SIGINT" in first.process.output()
     assert not listening(dev.port)
 
     with dev.start() as second:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.conftest import KEY, System, environment
-from tests.processes import call, clean_environment, free_port, rubato, running, serves, wait_for
+from tests.processes import Process, call, clean_environment, free_port, rubato, running, serves, wait_for
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -214,9 +215,12 @@ def test_a_second_signal_does_not_wait_and_the_run_is_taken_over(system: System)
         job = system.register(url=target.url, baselineIntervalMs=3_600_000)
         assert target.asked.wait(20)
         worker.popen.send_signal(signal.SIGTERM)
-        wait_for("the worker to drain", lambda: "draining" in worker.output())
+        wait_for("the worker to drain", lambda: _line(worker.output(), '"stopping"'))
         worker.popen.send_signal(signal.SIGTERM)
         assert worker.popen.wait(15) == 0
+        forced = _line(worker.output(), "stopping without waiting")
+        assert forced is not None
+        assert forced["signal"] == "SIGTERM"
         assert [run["status"] for run in system.runs(job)] == ["running"]
         target.answer.set()
         system.start("second", "worker", LOCK_TTL_MS="10000", RUBATO_WORKER_PORT=str(free_port()))
@@ -247,7 +251,7 @@ def test_the_default_worker_port_gives_way_to_a_free_one(system: System) -> None
     ports = set()
     for name in ("one", "two"):
         worker = system.start(name, "worker")
-        line = wait_for("the worker's address", lambda worker=worker: _line(worker.output(), "worker is up"))
+        line = wait_for("the worker's address", partial(_logged, worker, "worker is up"))
         assert call("GET", line["status"]).status == 200
         ports.add(line["status"])
     assert len(ports) == 2
@@ -272,6 +276,10 @@ def test_the_demo_target_can_be_served_alone(tmp_path: Path) -> None:
         second = ended("demo-target", "--port", port, cwd=tmp_path)
         assert (second.returncode, f"Port {port}" in second.stderr) == (1, True)
         assert process.stop(signal.SIGINT) == 0
+
+
+def _logged(process: Process, event: str) -> dict[str, Any] | None:
+    return _line(process.output(), event)
 
 
 def _line(output: str, event: str) -> dict[str, Any] | None:
