@@ -100,6 +100,16 @@ def demo_target(
         _run(lambda: wiring.run_demo_target(port))
 
 
+@app.command("eval")
+def evaluate(
+    days: Annotated[int, typer.Option(min=1, max=1000, help="How many of the demo's days to live through.")] = 20,
+) -> None:
+    """Compare the offline planner with the bare baseline, on a virtual clock."""
+    from evals import day
+
+    print(day.render(asyncio.run(day.compare(days)), days))
+
+
 @config.command("check")
 def config_check() -> None:
     """Print every setting with its source, secrets redacted."""

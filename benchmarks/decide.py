@@ -1,0 +1,83 @@
+"""How long a decision takes, beside one unmemoised cron fire in the same run."""
+
+import statistics
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from croniter import croniter
+
+from core.entities import (
+    Author,
+    Authority,
+    Bounds,
+    CronBaseline,
+    Definition,
+    Hint,
+    HintKind,
+    HttpAction,
+    IntervalBaseline,
+    Job,
+    Limits,
+    Schedule,
+)
+from core.governor import decide
+from rubato.adapters.cron import CroniterCron
+
+ROUNDS, CALLS = 15, 2000
+NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+def measure() -> str:
+    """Return the table: medians over rounds, the spread between quartiles, the bar, and whether it is met."""
+    cron, limits = CroniterCron(), Limits()
+    interval = _job(IntervalBaseline(timedelta(minutes=1)))
+    daily = _job(CronBaseline("30 4 * * *", "Europe/Lisbon"))
+    hints = [
+        _hint(HintKind.INTERVAL, Author.PLANNER, interval=timedelta(seconds=20)),
+        _hint(HintKind.NEXT_TIME, Author.PLANNER, at=NOW - timedelta(seconds=1)),
+        _hint(HintKind.INTERVAL, Author.RULE, interval=timedelta(seconds=20)),
+        _hint(HintKind.NEXT_TIME, Author.RULE, at=NOW - timedelta(seconds=1)),
+    ]
+    cases: list[tuple[str, Callable[[], object], float | None]] = [
+        ("one croniter fire (reference)", lambda: croniter("30 4 * * *", NOW).get_next(datetime), None),
+        ("decide, no hints", lambda: decide(interval, (), limits, now=NOW, cron=cron), None),
+        ("decide, 4 hints", lambda: decide(interval, hints, limits, now=NOW, cron=cron), 25.0),
+        ("decide, memoised cron", lambda: decide(daily, (), limits, now=NOW, cron=cron), 40.0),
+    ]
+    rounds: dict[str, list[float]] = {name: [] for name, _, _ in cases}
+    for _ in range(ROUNDS):
+        for name, call, _ in cases:
+            rounds[name].append(_time(call))
+    reference = statistics.median(rounds[cases[0][0]])
+    lines = [f"{'what':<32}{'median us':>10}{'quartiles us':>16}{'x reference':>13}{'bar us':>8}"]
+    for name, _, bar in cases:
+        low, middle, high = statistics.quantiles(rounds[name], n=4)
+        verdict = "" if bar is None else f"{bar:>8.0f}  {'met' if middle <= bar else 'missed'}"
+        lines.append(f"{name:<32}{middle:>10.1f}{f'{low:.1f}-{high:.1f}':>16}{middle / reference:>13.2f}{verdict}")
+    return "\n".join(lines)
+
+
+def _time(call: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    for _ in range(CALLS):
+        call()
+    return (time.perf_counter() - begun) / CALLS * 1e6
+
+
+def _job(baseline: IntervalBaseline | CronBaseline) -> Job:
+    made = Definition(
+        "measured",
+        HttpAction("https://example.com"),
+        baseline,
+        bounds=Bounds(timedelta(seconds=10), timedelta(hours=1)),
+        authority=Authority(tighten=True, relax=True, pause=True),
+    )
+    created = NOW - timedelta(days=3)
+    schedule = Schedule(created, created, handled_through=NOW - timedelta(seconds=30), last_start_at=NOW)
+    return Job("ten", "job_1", made, schedule, updated_at=created)
+
+
+def _hint(kind: HintKind, author: Author, **what: object) -> Hint:
+    fields = {"expires_at": NOW + timedelta(hours=1), **what}
+    return Hint(f"hint_{author}_{kind}", "ten", "job_1", kind, author, NOW, **fields)  # type: ignore[arg-type]
