@@ -27,15 +27,16 @@ def begin(snapshot: Snapshot, *, token: int, worker_id: str, grace: timedelta, c
     schedule, run = snapshot.job.schedule, snapshot.run
     if schedule.token != token or schedule.lease is None or schedule.lease.worker_id != worker_id:
         raise LeaseLostError
-    if run is None:
-        return _unpark(snapshot, cron)
+    if run is None or run.status not in (RunStatus.CLAIMED, RunStatus.RUNNING):
+        return _decide_afresh(snapshot, cron)
+    if snapshot.job.deleted_at is not None and run.status is RunStatus.CLAIMED:
+        schedule = replace(schedule, lease=None, slot=None, manual=None)
+        return Change(replace(snapshot.job, schedule=schedule), "begin", removed_runs=(run.id,))
     if run.status is RunStatus.RUNNING:
-        if snapshot.job.definition.delivery is Delivery.AT_MOST_ONCE:
+        if snapshot.job.definition.delivery is Delivery.AT_MOST_ONCE or snapshot.job.deleted_at is not None:
             lost = Finished(RunStatus.UNKNOWN, error_message="The worker was lost after sending, before recording")
             return settle(snapshot, token=token, finished=lost, cron=cron, ids=ids)
         return _start(snapshot, replace(run, attempt=run.attempt + 1), worker_id)
-    if run.status is not RunStatus.CLAIMED:
-        raise LeaseLostError
     if run.trigger is Trigger.MANUAL:
         return _start(snapshot, run, worker_id)
     if schedule.slot is None:
@@ -97,8 +98,8 @@ def _skip_all(snapshot: Snapshot, slot: Slot, run: Run, *, cron: Cron, ids: Ids)
     return Change(job, "misfire", runs=(replace(row, decision=decision),), hints=writes, decision=decision)
 
 
-def _unpark(snapshot: Snapshot, cron: Cron) -> Change:
-    """The hour is over: look at the job again, without running anything."""
+def _decide_afresh(snapshot: Snapshot, cron: Cron) -> Change:
+    """Nothing is there to be run (the hour of a parked job is over, say): look at the job again."""
     schedule = replace(
         snapshot.job.schedule, lease=None, status=JobStatus.ACTIVE, parked_until=None, parked_reason=None
     )

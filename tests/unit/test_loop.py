@@ -438,3 +438,35 @@ async def test_simulating_a_hint_writes_nothing() -> None:
     assert before.next_run_at == START + timedelta(seconds=60)
     assert after.next_run_at == START + timedelta(seconds=20)
     assert (await loop.store.hints(TENANT, limit=10)).items == []
+
+
+async def test_a_deleted_jobs_lost_run_is_not_sent_again() -> None:
+    loop = Loop()
+    job = await loop.register()
+    await loop.worker.run_once()
+    for flight in list(loop.worker._flights.values()):
+        flight.task.cancel()
+    await loop.jobs.delete(TENANT, job.id)
+    loop.clock.advance(61)
+    second = loop.new_worker("worker_2")
+    await second.run_once()
+    await second.drain(5)
+    (run,) = await loop.runs(job)
+    assert run.status is RunStatus.UNKNOWN
+    assert len(loop.dispatcher.sent) <= 1
+    loop.clock.advance(61)
+    assert (await second.run_once()).claimed == 0
+
+
+async def test_a_lease_on_a_run_that_is_gone_does_not_wedge_its_job() -> None:
+    loop = Loop()
+    job = await loop.register()
+    (claim,) = (await loop.store.claim("dead", limit=1, lease=timedelta(seconds=30))).jobs
+    del loop.store._runs[claim.run_id]
+    loop.clock.advance(31)
+    await loop.run_turn()
+    fresh = await loop.job(job)
+    assert fresh.schedule.lease is None
+    await loop.until_slot(job)
+    await loop.run_turn()
+    assert [run.status for run in await loop.runs(job)] == [RunStatus.SUCCEEDED]

@@ -160,8 +160,7 @@ class MemoryStore:
             waiting = sorted(
                 (ready_at, job.id)
                 for job in self._jobs.values()
-                if job.deleted_at is None
-                and (ready_at := job.schedule.ready_at) is not None
+                if (ready_at := job.schedule.ready_at) is not None
                 and self._tenants[job.tenant_id].suspended is None
                 and (buckets is None or bucket_of(job.id) in buckets)
             )
