@@ -13,6 +13,7 @@ from core.events import (
     JobParked,
     JobsClaimed,
     LeaseExpired,
+    LoopFailed,
     RunSettled,
     RunsSkipped,
     RunStarted,
@@ -152,6 +153,13 @@ class RunDue:
         flight = self._flights.get(job_id)
         if flight is not None and flight.task is task:
             del self._flights[job_id]
+        self._tell_failure(task)
+
+    def _tell_failure(self, task: "asyncio.Task[None]") -> None:
+        """Say what a task died of; its lease ends by itself, and the run is taken over."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.events.emit(LoopFailed(task.get_name(), f"{type(error).__name__}: {error}"))
 
     async def _execute(self, ref: JobRef, job: Job, run: Run, token: int) -> None:
         finished = await self._send(job, run)
@@ -192,6 +200,7 @@ class RunDue:
         task = _task(self._execute_test(claim), f"test {claim.run.id}")
         self._tests.add(task)
         task.add_done_callback(self._tests.discard)
+        task.add_done_callback(self._tell_failure)
 
     async def _execute_test(self, claim: TestClaim) -> None:
         finished = await self._send(claim.job, claim.run)

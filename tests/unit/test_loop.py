@@ -18,12 +18,13 @@ from core.entities import (
     Source,
     Trigger,
 )
-from core.errors import Conflict, NotFound
-from core.events import RunsSkipped, StaleWriteRefused
+from core.errors import Conflict, NotFound, Unavailable
+from core.events import LoopFailed, RunsSkipped, StaleWriteRefused
 from core.ports.dispatcher import HttpResult
 from core.ports.quota import Denial
 from core.sessions import Outcome, Proposal
 from core.usecases.manage_hints import HintDraft
+from rubato.adapters.memory.store import MemoryStore
 from tests.unit.fakes import OK, START
 from tests.unit.loop import TENANT, Loop, definition, interval_proposal
 
@@ -470,3 +471,47 @@ async def test_a_lease_on_a_run_that_is_gone_does_not_wedge_its_job() -> None:
     await loop.until_slot(job)
     await loop.run_turn()
     assert [run.status for run in await loop.runs(job)] == [RunStatus.SUCCEEDED]
+
+
+async def test_a_store_that_goes_away_while_settling_keeps_the_answer_until_it_is_back() -> None:
+    loop = Loop()
+    job = await loop.register()
+    change, away = loop.store.change, [3]
+
+    async def sometimes(ref: object, transition: object) -> object:
+        if away[0]:
+            away[0] -= 1
+            raise Unavailable("gone for a moment")
+        return await change(ref, transition)  # type: ignore[arg-type]  # passed through
+
+    loop.store = _with_change(loop.store, sometimes)
+    loop.worker.store = loop.store
+    await loop.run_turn()
+    (run,) = await loop.runs(job)
+    assert (run.status, away, len(loop.dispatcher.sent)) == (RunStatus.SUCCEEDED, [0], 1)
+
+
+async def test_a_settling_that_dies_says_so_and_leaves_the_run_to_its_lease() -> None:
+    loop = Loop()
+    await loop.register()
+
+    async def broken(ref: object, transition: object) -> object:
+        raise ZeroDivisionError("a bug")
+
+    loop.worker.store = _with_change(loop.store, broken)
+    await loop.worker.run_once()
+    await loop.worker.drain(5)
+    (failed,) = loop.events.of(LoopFailed)
+    assert "ZeroDivisionError" in failed.error  # type: ignore[attr-defined]
+    assert loop.worker.in_flight == 0
+
+
+def _with_change(store: MemoryStore, change: object) -> MemoryStore:
+    class Changed(MemoryStore):
+        pass
+
+    changed = Changed(store.clock, store.ids)
+    for name in MemoryStore.__slots__:
+        setattr(changed, name, getattr(store, name))
+    Changed.change = staticmethod(change)  # type: ignore[method-assign, assignment, arg-type]
+    return changed
