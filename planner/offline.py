@@ -138,6 +138,8 @@ def _relax(context: PlanningContext, mine: Hint | None) -> Advice:
     if mine is not None and not _is_ending(context, mine):
         return Advice(f"All is calm; every {duration(present)} is still in force.")
     wanted = min(present * RELAX_BY, bounds.maximum or present * RELAX_BY)
+    if wanted <= definition.baseline.every:
+        return Advice("All is calm; the bounds leave no room for a slower tempo than the baseline.")
     return _interval(context, wanted, f"the last {CALM_RUNS} answers were healthy and the same")
 
 

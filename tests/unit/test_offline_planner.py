@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from core.entities import Author, Authority, CronBaseline, Hint, HintKind, OnceBaseline
+from core.entities import Author, Authority, Bounds, CronBaseline, Hint, HintKind, OnceBaseline
 from core.sessions import Outcome, Plan, PlanningContext, Verdict
 from planner.evidence import threshold_of
 from planner.llm import OfflinePlanner
@@ -54,6 +54,11 @@ async def test_a_relaxed_tempo_in_force_is_left_alone() -> None:
 async def test_a_relaxed_tempo_about_to_end_goes_on_doubling_up_to_the_maximum() -> None:
     (proposal,) = (await plan(context(CALM, hints=[own(400, life_s=600, age_s=500)]))).proposals
     assert proposal.interval == timedelta(seconds=600)
+
+
+async def test_without_room_above_the_baseline_a_calm_job_is_left_alone() -> None:
+    made = definition(bounds=Bounds(timedelta(seconds=10), timedelta(seconds=60)))
+    assert (await plan(context(CALM, made=made))).calls == ()
 
 
 async def test_a_filling_queue_tightens_the_tempo() -> None:
