@@ -170,7 +170,7 @@ def _overlapped(after: Snapshot, run: Run, *, cron: Cron, ids: Ids) -> _Skipped:
             return _Skipped(schedule)
         row, schedule, hints = skip_slot(after, schedule.slot, OVERLAP, cron=cron, ids=ids)
         return _Skipped(replace(schedule, slot=None), (row,), hints)
-    passed = _passed(after, run.started_at or now, cron)
+    passed = _passed(after, run.scheduled_for, cron)
     if passed is None:
         return _Skipped(schedule)
     slot = Slot(passed.first, Source.BASELINE_INTERVAL, SlotKind.BASELINE, handles_through=passed.first)
@@ -180,13 +180,16 @@ def _overlapped(after: Snapshot, run: Run, *, cron: Cron, ids: Ids) -> _Skipped:
     return _Skipped(schedule, (row,), hints)
 
 
-def _passed(after: Snapshot, started_at: datetime, cron: Cron) -> Handled | None:
-    """Name the baseline fires that would have been slots between the run's start and now."""
+def _passed(after: Snapshot, slot_at: datetime, cron: Cron) -> Handled | None:
+    """Name the baseline fires that would have been slots between the run's own slot and now.
+
+    Counted from the slot, not from the start: a run that began late, or was taken over, kept its successors waiting.
+    """
     job, now = after.job, after.now
-    first = next_fire(job.definition, job.schedule, not_before=started_at + TICK, cron=cron)
+    first = next_fire(job.definition, job.schedule, not_before=slot_at + TICK, cron=cron)
     if first is None or first > now or isinstance(job.definition.baseline, OnceBaseline):
         return None
-    due = decide(job, after.hints, after.limits, now=started_at, cron=cron)
+    due = decide(job, after.hints, after.limits, now=slot_at, cron=cron)
     if due.slot is None or due.slot.at > now:
         return None
     if due.slot.kind is SlotKind.BASELINE:
@@ -196,9 +199,9 @@ def _passed(after: Snapshot, started_at: datetime, cron: Cron) -> Handled | None
 
 def _missed_next_times(after: Snapshot, run: Run) -> tuple[Hint, ...]:
     """End the hints whose one instant passed while the run was active."""
-    started, now = run.started_at or after.now, after.now
+    slot_at, now = run.scheduled_for, after.now
     return tuple(
         end(hint, HintState.EXPIRED, now, "missed: a run was active at its instant")
         for hint in counting(after.job.definition, after.hints, now)
-        if hint.kind is HintKind.NEXT_TIME and hint.at is not None and started <= hint.at <= now
+        if hint.kind is HintKind.NEXT_TIME and hint.at is not None and slot_at <= hint.at <= now
     )

@@ -6,6 +6,7 @@ import pytest
 
 from core.entities import (
     Authority,
+    Bounds,
     Catchup,
     CronBaseline,
     Delivery,
@@ -187,7 +188,7 @@ async def test_a_stale_lease_cannot_record() -> None:
     await second.drain(5)
     await first.drain(5)
     assert len(loop.events.of(StaleWriteRefused)) == 1
-    (run,) = await loop.runs(job)
+    run, _ = await loop.runs(job)  # and the slot that passed meanwhile
     assert (run.worker_id, run.attempt, run.status) == ("worker_2", 2, RunStatus.SUCCEEDED)
     ids = {request.webhook_id for request in loop.dispatcher.sent}
     assert len(loop.dispatcher.sent) == 2
@@ -246,6 +247,26 @@ async def test_slots_that_pass_during_a_run_leave_one_skipped_row() -> None:
     assert slot is not None
     assert slot.at == START + timedelta(seconds=180)
     assert [event.reason for event in loop.events.of(RunsSkipped)] == ["overlap"]  # type: ignore[attr-defined]
+
+
+async def test_slots_that_pass_before_a_late_or_taken_over_run_leave_one_skipped_row_too() -> None:
+    loop = Loop()
+    job = await loop.register(definition(10, bounds=Bounds(timedelta(seconds=1), timedelta(seconds=600))))
+    await loop.worker.run_once()  # marked running; this worker now dies
+    for flight in list(loop.worker._flights.values()):
+        flight.task.cancel()
+    loop.clock.advance(61)
+    second = loop.new_worker("worker_2")
+    await second.run_once()
+    await second.drain(5)
+    run, skipped = await loop.runs(job)
+    assert (run.attempt, run.status) == (2, RunStatus.SUCCEEDED)
+    assert (skipped.skipped_count, skipped.skipped_until) == (6, START + timedelta(seconds=60))
+    loop.clock.at = START + timedelta(seconds=85)
+    await loop.run_turn()  # fifteen seconds late, within the grace
+    late, passed = (await loop.runs(job))[2:]
+    assert late.scheduled_for == START + timedelta(seconds=70)
+    assert (passed.scheduled_for, passed.skipped_count) == (START + timedelta(seconds=80), 1)
 
 
 async def test_running_by_hand_goes_at_once_and_leaves_the_grid_alone() -> None:
