@@ -288,12 +288,12 @@ class _Deliberation:
         return self._decision(source, slot, f"Baseline: {self._schedule_words()}.")
 
     def _retry(self, regular: datetime | None) -> datetime | None:
-        """One extra run after a failed baseline run of a cron or once job, never past the next fire."""
+        """One extra run after a failed baseline run of a cron or once job, never past the next fire. One that something
+        else kept from its instant has passed: never "now"."""
         at = self.schedule.retry_at
         used_up = self.definition.max_runs is not None and self.schedule.counted_runs >= self.definition.max_runs
-        if at is None or used_up or not self._in_window(at):
+        if at is None or at < self.now or used_up or not self._in_window(at):
             return None
-        at = max(at, self.now)
         return at if regular is None or at < regular else None
 
     def _backoff(self, regular: datetime) -> datetime | None:

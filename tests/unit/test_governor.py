@@ -99,6 +99,7 @@ def test_cron_and_once_do_not_back_off_but_may_retry_once() -> None:
     assert retry.slot is not None
     assert retry.slot.kind is SlotKind.RETRY
     assert decided(job(cron, handled_through=START, retry_at=at(300)), now=5).source is Source.BASELINE_CRON
+    assert decided(job(cron, handled_through=START, retry_at=at(30)), now=31).source is Source.BASELINE_CRON
     once = definition(baseline=OnceBaseline(START))
     assert decided(job(once, handled_through=START, retry_at=at(30)), now=5).next_run_at == at(30)
 
