@@ -57,13 +57,19 @@ class RequestGate:
 
 
 def check_request(request: Request) -> None:
-    """Answer 415 for a body of another media type, 400 for parameters that the route does not take."""
+    """Answer 415 for another media type, 400 for parameters that the route does not take or no database can hold."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
     if request.method in ("POST", "PUT", "PATCH") and has_body:
         allowed = _JSON_TYPES if request.method == "PATCH" else _JSON_TYPES[:1]
         if media_type not in allowed:
             raise Problem(415, "unsupported_media_type", f"Send the body as {' or '.join(allowed)}.")
+    if "\0" in request.scope["path"]:
+        raise Problem(404, "not_found", "There is nothing at this address.")
+    broken = [name for name, value in request.query_params.multi_items() if "\0" in name or "\0" in value]
+    if broken:
+        detail = "Parameters must not contain NUL characters."
+        raise Problem(400, "invalid_input", detail, issues=[Issue(f"?{broken[0][:60]}", "invalid_text", detail)])
     route: Any = request.scope.get("route")
     if not isinstance(route, APIRoute):
         return

@@ -31,7 +31,11 @@ def read_cursor(cursor: str | None, *, bound_to: Sequence[Any]) -> tuple[str, ..
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         mark, *position = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
-        good = mark == _mark(bound_to) and position and all(isinstance(part, str) for part in position)
+        good = (
+            mark == _mark(bound_to)
+            and position
+            and all(isinstance(part, str) and part.isascii() and part.isprintable() for part in position)
+        )
     except (ValueError, TypeError):
         good, position = False, []
     if not good:

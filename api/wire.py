@@ -1,5 +1,6 @@
 """How values travel: camelCase out, camelCase or snake_case in, strict types, instants in UTC, durations in ms."""
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -8,6 +9,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 MS = timedelta(milliseconds=1)
+DEEPEST = 100  # levels of nesting in opaque JSON
+LARGEST_NUMBER = 2**63
 LONGEST_MS = 316_224_000_000  # ten years; beyond it arithmetic on instants leaves the calendar
 
 
@@ -34,18 +37,24 @@ class Wire(BaseModel):
         return data
 
 
-def _check_text(value: Any) -> None:
-    """Refuse text that the database cannot hold: NUL characters and halves of surrogate pairs."""
+def _check_text(value: Any, depth: int = 0) -> None:
+    """Refuse what the database cannot hold: NUL characters, halves of surrogate pairs, endless numbers and nesting."""
+    if depth > DEEPEST:
+        raise ValueError(f"JSON may be nested {DEEPEST} levels deep at the most")
     if isinstance(value, str):
         if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
             raise ValueError("text must not contain NUL characters or unpaired surrogates")
     elif isinstance(value, Mapping):
         for name, each in value.items():
-            _check_text(name)
-            _check_text(each)
+            _check_text(name, depth + 1)
+            _check_text(each, depth + 1)
     elif isinstance(value, list):
         for each in value:
-            _check_text(each)
+            _check_text(each, depth + 1)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("numbers must be finite")
+    elif isinstance(value, int) and not -LARGEST_NUMBER <= value < LARGEST_NUMBER:
+        raise ValueError("whole numbers must fit into 64 bits")
 
 
 def _aware(value: datetime) -> datetime:

@@ -1,4 +1,4 @@
-"""The roadmap's systems, a row each; every docstring begins with its row."""
+"""The systems that Rubato promises, a row each; every docstring begins with its row."""
 
 import asyncio
 import inspect

@@ -109,6 +109,9 @@ async def test_every_protected_route_refuses_a_stranger_and_hides_another_tenant
         ("GET", "/api/v1/runs?since=2026-01-01T00:00:00", 400, "invalid_input"),
         ("GET", "/api/v1/runs?offset=-1", 400, "invalid_input"),
         ("GET", "/api/v1/hints?state=dead", 400, "invalid_input"),
+        ("GET", "/api/v1/jobs?key=%00", 400, "invalid_input"),
+        ("GET", "/api/v1/jobs/%00", 404, "not_found"),
+        ("GET", "/api/v1/sessions/a%00b", 404, "not_found"),
     ],
 )
 async def test_every_error_is_a_problem(api: Face, method: str, path: str, status: int, code: str) -> None:

@@ -1,5 +1,6 @@
 """The job routes: register, read, edit, pause, run, delete."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -152,6 +153,9 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("too many labels", {"labels": {str(n): "x" for n in range(51)}}, "/labels", "too_long"),
     ("a NUL in a text", {"description": "a\x00b"}, "", "value_error"),
     ("half a character", {"name": "\ud800"}, "", "value_error"),
+    ("a number past 64 bits", {"metadata": {"n": 2**63}}, "", "value_error"),
+    ("a number that is none", {"bodyJson": [float("nan")]}, "", "value_error"),
+    ("endless nesting", {"metadata": {"n": json.loads("[" * 150 + "]" * 150)}}, "", "value_error"),
     ("secrets, which come later", {"secretHeaders": {"a": "b"}}, "/secretHeaders", "unknown_field"),
 ]
 
@@ -160,8 +164,6 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
 async def test_bad_input_names_the_field_and_stores_nothing(
     api: Face, what: str, fields: dict[str, Any], pointer: str, code: str
 ) -> None:
-    import json
-
     content = json.dumps({**JOB, **fields}, ensure_ascii=True)
     headers = {"content-type": "application/json"}
     answer = await api.call("POST", "/api/v1/jobs", content=content, headers=headers)
