@@ -53,5 +53,9 @@ def render_page(page: Page[Item], render: Callable[[Item], Any], *, bound_to: Se
     return {"data": [render(item) for item in page.items], "nextCursor": cursor}
 
 
+def _is_plain(part: Any) -> bool:
+    return isinstance(part, str) and part.isascii() and part.isprintable()
+
+
 def _mark(bound_to: Sequence[Any]) -> str:
     return hashlib.sha256(repr(tuple(bound_to)).encode()).hexdigest()[:12]

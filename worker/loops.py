@@ -11,6 +11,7 @@ from core.usecases.run_due import RunDue
 from worker.service import Service
 
 FULL_WAIT_S = 0.02  # while every place is taken
+UNCLAIMABLE_WAIT_S = 0.25  # while what is due cannot be had: its tenant is suspended, or another worker is at it
 PLAN_POLL_S = 1.0  # a settled run in another process wakes nobody; planning may come this late
 MAINTENANCE_S = 600.0
 RENEWALS_A_LEASE = 4
@@ -28,6 +29,8 @@ def run_service(runs: RunDue, clock: Clock, events: Events, *, poll: timedelta) 
         seconds = _until(done.next_ready_at, done.now, poll)
         if runs.in_flight >= runs.batch_size:
             seconds = FULL_WAIT_S
+        elif done.claimed == 0:
+            seconds = max(seconds, min(UNCLAIMABLE_WAIT_S, poll.total_seconds()))
         wakes_at[0] = clock.monotonic() + seconds
         return seconds
 
