@@ -41,7 +41,7 @@ def test_a_models_hint_is_clamped_explained_and_gone_at_its_expiry(system: Syste
 
     wait_for("the hint's expiry", back_to_baseline, within_s=20)
     runs = [run for run in system.runs(job) if run["status"] == "succeeded"]
-    assert 3 <= len(runs) <= 5
+    assert 2 <= len(runs) <= 5  # eight seconds hold five starts that are two seconds apart, and fewer on a busy machine
 
     def hint_states() -> list[str]:
         return [each["state"] for each in system.api("GET", f"/jobs/{job['id']}/hints?state=all").body["data"]]
