@@ -68,7 +68,7 @@ class Started:
 @pytest.fixture
 def dev(tmp_path: Path) -> Dev:
     tmp_path.chmod(0o755)
-    return Dev(tmp_path, free_port(), env={"RUBATO_DATA_DIR": str(tmp_path / "data")})
+    return Dev(tmp_path, free_port(), env={"RUBATO_DATA_DIR": str(tmp_path / "data"), "LOCK_TTL_MS": "10000"})
 
 
 def test_a_first_start_shows_a_changed_tempo_and_a_second_one_keeps_everything(dev: Dev) -> None:
