@@ -40,14 +40,18 @@ _PAUSED = (Source.PAUSED_USER, Source.PAUSED_RULE, Source.PAUSED_PLANNER)
 def redecide(job: Job, hints: Sequence[Hint], limits: Limits, *, now: datetime, cron: Cron) -> tuple[Job, Decision]:
     """Return the job as the governor now schedules it, with the decision.
 
-    A governor that fails (a bug, a row that cannot be decided) parks this one job for an hour and says why.
+    A governor that fails (a bug, a row that cannot be decided) parks this one job for an hour and says why. While the
+    tenant is suspended nothing is claimed; the slot kept meanwhile is what the job comes back with.
     """
     try:
         decision = decide(job, hints, limits, now=now, cron=cron)
+        standing = decision
+        if decision.source is Source.SUSPENDED:
+            standing = decide(job, hints, replace(limits, suspended=None), now=now, cron=cron)
     except Exception as error:  # noqa: BLE001 - whatever it was, the other jobs of the batch must go on
         return _park(job, f"it could not be scheduled: {error}", now)
     decision = seal(decision, job, hints, limits, now=now, cron=cron)
-    return replace(job, schedule=_scheduled(job.schedule, decision, hints)), decision
+    return replace(job, schedule=_scheduled(job.schedule, standing, hints)), decision
 
 
 def steer(snapshot: Snapshot, changed: Iterable[Hint], *, cause: str, cron: Cron) -> Change:

@@ -17,6 +17,7 @@ from core.entities import (
     JobStatus,
     ManualRequest,
     OnceBaseline,
+    PlannerMode,
     Run,
     RunStatus,
     Schedule,
@@ -77,6 +78,10 @@ class ManageJobs:
 
     def _edited(self, snapshot: Snapshot, new: Definition) -> Change:
         job = replace(snapshot.job, definition=new, updated_at=snapshot.now)
+        if new.planner is PlannerMode.OFF:
+            planning = replace(job.schedule.planning, ready_at=None)
+            job = replace(job, schedule=replace(job.schedule, planning=planning))
+            snapshot = replace(snapshot, job=replace(snapshot.job, schedule=job.schedule))
         if _schedule_fields(new) == _schedule_fields(snapshot.job.definition):
             return steer(replace(snapshot, job=job), (), cause="edit", cron=self.cron)
         now = snapshot.now

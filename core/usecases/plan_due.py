@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 
 from core.entities import PlannerMode
-from core.errors import Conflict, LeaseLostError, RubatoError
+from core.errors import Conflict, LeaseLostError
 from core.events import HintWritten, QuotaDenied, SessionEnded
 from core.ids import session_id
 from core.ports.clock import Clock
@@ -63,10 +63,21 @@ class PlanDue:
         """Plan one job; what goes wrong with it is its own. Its lease ends by itself and it is planned later."""
         try:
             await self._session(claim)
-        except RubatoError as error:
+        except Exception as error:  # noqa: BLE001 - one job's planning must not end the others'
             job = claim.context.job
             self.events.emit(
-                SessionEnded(job.tenant_id, job.id, "", Outcome.FAILED, "", 0.0, 0, 0, 0, error=str(error))
+                SessionEnded(
+                    job.tenant_id,
+                    job.id,
+                    "",
+                    Outcome.FAILED,
+                    "",
+                    0.0,
+                    0,
+                    0,
+                    0,
+                    error=f"{type(error).__name__}: {error}",
+                )
             )
 
     async def _session(self, claim: PlanClaim) -> Session:

@@ -13,6 +13,7 @@ from core.entities import (
     HintKind,
     HintState,
     JobStatus,
+    Limits,
     OnceBaseline,
     PlannerMode,
     RunStatus,
@@ -23,7 +24,7 @@ from core.errors import Conflict, NotFound, Unavailable
 from core.events import LoopFailed, RunsSkipped, StaleWriteRefused
 from core.ports.dispatcher import HttpResult
 from core.ports.quota import Denial
-from core.sessions import Outcome, Proposal
+from core.sessions import Outcome, Plan, PlanningContext, Proposal
 from core.usecases.manage_hints import HintDraft
 from rubato.adapters.memory.store import MemoryStore
 from tests.unit.fakes import OK, START
@@ -525,6 +526,52 @@ async def test_a_settling_that_dies_says_so_and_leaves_the_run_to_its_lease() ->
     (failed,) = loop.events.of(LoopFailed)
     assert "ZeroDivisionError" in failed.error  # type: ignore[attr-defined]
     assert loop.worker.in_flight == 0
+
+
+async def test_a_suspended_tenants_jobs_come_back_when_the_suspension_ends() -> None:
+    loop = Loop()
+    job = await loop.register()
+    await loop.worker.run_once()
+    loop.store.add_tenant(TENANT, Limits(suspended="unpaid"))
+    await loop.worker.drain(5)
+    assert (await loop.explain.explanation(TENANT, job.id)).decision.source is Source.SUSPENDED
+    loop.clock.advance(600)
+    assert await loop.run_turn() == 0
+    loop.store.add_tenant(TENANT, Limits())
+    await loop.run_turn()
+    first, *later = await loop.runs(job)
+    assert first.status is RunStatus.SUCCEEDED
+    assert later[0].status is RunStatus.SKIPPED
+    assert later[0].skipped_count == 10
+    assert (await loop.job(job)).schedule.slot is not None
+
+
+async def test_switching_the_planner_off_ends_what_waits_to_be_planned() -> None:
+    loop = Loop()
+    job = await loop.register()
+    await loop.run_turn()
+    await loop.jobs.edit(TENANT, job.id, lambda old: definition(planner=PlannerMode.OFF))
+    assert (await loop.job(job)).schedule.planning.ready_at is None
+    await loop.plans.run_once()
+    assert loop.planner.contexts == []
+
+
+async def test_a_planner_that_raises_harms_no_other_session() -> None:
+    loop = Loop()
+    jobs = [await loop.register() for _ in range(2)]
+    await loop.run_turn()
+    plan, calls = loop.planner.plan, [0]
+
+    async def sometimes(context: PlanningContext) -> Plan:
+        calls[0] += 1
+        if calls[0] == 1:
+            raise ZeroDivisionError("a bug in a planner")
+        return await plan(context)
+
+    loop.planner.plan = sometimes  # type: ignore[method-assign]
+    assert await loop.plans.run_once() == 2
+    sessions = [len((await loop.store.sessions(TENANT, job_id=job.id, limit=9)).items) for job in jobs]
+    assert sorted(sessions) == [0, 1]
 
 
 def _with_change(store: MemoryStore, change: object) -> MemoryStore:
