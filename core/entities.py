@@ -440,6 +440,25 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt at a run that did not become its outcome. `lost`: its worker never recorded anything;
+    `discarded`: it brought an answer after the lease had gone to another worker. `ended_at`: when that was found."""
+
+    run_id: str
+    tenant_id: str
+    job_id: str
+    scheduled_for: datetime
+    worker_id: str
+    attempt: int
+    status: str
+    ended_at: datetime
+    started_at: datetime | None = None
+    status_code: int | None = None
+    duration_ms: int | None = None
+    error_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What operator and tenant allow, whatever a job says. Rows of the tenant, defaults of the operator.
 

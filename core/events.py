@@ -15,6 +15,13 @@ class JobsClaimed:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockChecked:
+    """The host's clock is `ahead_s` seconds ahead of the store's (negative: behind)."""
+
+    ahead_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunStarted:
     """A request is about to be sent, `delay_s` after its slot."""
 
@@ -131,6 +138,7 @@ class LoopFailed:
 
 Event = (
     JobsClaimed
+    | ClockChecked
     | RunStarted
     | RunSettled
     | RunsSkipped

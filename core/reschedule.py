@@ -24,6 +24,7 @@ from core.entities import (
     Source,
     Trigger,
 )
+from core.errors import LeaseLostError
 from core.governor import decide
 from core.grid import TICK, fire_at_or_after, fires_between
 from core.hints import end, expired
@@ -49,7 +50,7 @@ def redecide(job: Job, hints: Sequence[Hint], limits: Limits, *, now: datetime, 
         if decision.source is Source.SUSPENDED:
             standing = decide(job, hints, replace(limits, suspended=None), now=now, cron=cron)
     except Exception as error:  # noqa: BLE001 - whatever it was, the other jobs of the batch must go on
-        return _park(job, f"it could not be scheduled: {error}", now)
+        return set_aside(job, f"it could not be scheduled: {error}", now)
     decision = seal(decision, job, hints, limits, now=now, cron=cron)
     return replace(job, schedule=_scheduled(job.schedule, standing, hints)), decision
 
@@ -63,11 +64,20 @@ def steer(snapshot: Snapshot, changed: Iterable[Hint], *, cause: str, cron: Cron
     changed = (*changed,)
     hints, ended = settle_hints(snapshot.hints, changed, now)
     schedule = snapshot.job.schedule
-    if schedule.slot is not None and schedule.slot.at <= now:
+    if slot_is_fixed(snapshot):
         return Change(snapshot.job, cause, hints=ended)
-    schedule, removed = _revoke_ahead(schedule, snapshot.run, now)
+    schedule, removed = revoke_ahead(schedule, snapshot.run, now)
     job, decision = redecide(replace(snapshot.job, schedule=schedule), hints, snapshot.limits, now=now, cron=cron)
     return Change(job, cause, removed_runs=removed, hints=ended, decision=decision)
+
+
+def slot_is_fixed(snapshot: Snapshot) -> bool:
+    """Tell whether the slot can only be ended, not moved: it is due, or its run was just marked to begin with it."""
+    slot, run = snapshot.job.schedule.slot, snapshot.run
+    if slot is None:
+        return False
+    begun = run is not None and run.status is RunStatus.RUNNING and run.trigger is not Trigger.MANUAL
+    return slot.at <= snapshot.now or begun
 
 
 def settle_hints(
@@ -99,7 +109,7 @@ def end_slot(snapshot: Snapshot, reason: str, *, cron: Cron, ids: Ids) -> EndedS
     schedule, now = snapshot.job.schedule, snapshot.now
     if snapshot.run is not None and snapshot.run.status is RunStatus.RUNNING:
         return _drop_manual(EndedSlot(schedule), snapshot, reason)
-    ahead, removed = _revoke_ahead(schedule, snapshot.run, now)
+    ahead, removed = revoke_ahead(schedule, snapshot.run, now)
     if removed:
         return _drop_manual(EndedSlot(replace(ahead, slot=None), removed=removed), snapshot, reason)
     claimed = snapshot.run if schedule.lease is not None else None
@@ -174,13 +184,44 @@ def new_run(job: Job, slot: Slot, trigger: Trigger, *, now: datetime, ids: Ids) 
     )
 
 
+def set_aside(job: Job, reason: str, now: datetime) -> tuple[Job, Decision]:
+    """Return the job as parked for an hour, with the decision that says why."""
+    until = now + PARKED_FOR
+    schedule = replace(job.schedule, status=JobStatus.PARKED, slot=None, parked_until=until, parked_reason=reason[:500])
+    return replace(job, schedule=schedule), Decision(now, Source.PARKED, None, f"Parked for an hour: {reason[:500]}")
+
+
+def give_back(snapshot: Snapshot, *, worker_id: str, token: int) -> Change:
+    """Return the change that ends a claim which was not sent; its row goes, unless somebody asked for that run.
+
+    Raises LeaseLostError when it is no longer the worker's, or was sent.
+    """
+    schedule, run = snapshot.job.schedule, snapshot.run
+    if schedule.lease is None or schedule.token != token or schedule.lease.worker_id != worker_id:
+        raise LeaseLostError
+    if run is not None and run.status is RunStatus.RUNNING:
+        raise LeaseLostError("The run has been sent; it cannot be given back.")
+    removed = (run.id,) if run is not None and run.trigger is not Trigger.MANUAL else ()
+    schedule = replace(schedule, lease=None, token=token + 1)
+    return Change(replace(snapshot.job, schedule=schedule), "release", removed_runs=removed)
+
+
+def revoke_ahead(schedule: Schedule, run: Run | None, now: datetime) -> tuple[Schedule, tuple[str, ...]]:
+    """Take back a claim of a slot that is not due yet; its row never was a slot's and goes."""
+    if schedule.lease is None or run is None or schedule.slot is None or schedule.slot.at <= now:
+        return schedule, ()
+    if run.status is not RunStatus.CLAIMED or run.trigger is Trigger.MANUAL:
+        return schedule, ()
+    return replace(schedule, token=schedule.token + 1, lease=None), (run.id,)
+
+
 def park(snapshot: Snapshot, reason: str) -> Change:
     """Return the change that sets one job aside for an hour, its claim given back and its row removed."""
     now, schedule = snapshot.now, snapshot.job.schedule
     claimed = snapshot.run if schedule.lease is not None else None
     removed = (claimed.id,) if claimed is not None and claimed.status is RunStatus.CLAIMED else ()
     schedule = replace(schedule, token=schedule.token + 1, lease=None, manual=None)
-    job, decision = _park(replace(snapshot.job, schedule=schedule), reason, now)
+    job, decision = set_aside(replace(snapshot.job, schedule=schedule), reason, now)
     return Change(job, "park", removed_runs=removed, decision=decision)
 
 
@@ -204,21 +245,6 @@ def _scheduled(schedule: Schedule, decision: Decision, hints: Sequence[Hint]) ->
         parked_until=None,
         parked_reason=None,
     )
-
-
-def _park(job: Job, reason: str, now: datetime) -> tuple[Job, Decision]:
-    until = now + PARKED_FOR
-    schedule = replace(job.schedule, status=JobStatus.PARKED, slot=None, parked_until=until, parked_reason=reason[:500])
-    return replace(job, schedule=schedule), Decision(now, Source.PARKED, None, f"Parked for an hour: {reason[:500]}")
-
-
-def _revoke_ahead(schedule: Schedule, run: Run | None, now: datetime) -> tuple[Schedule, tuple[str, ...]]:
-    """Take back a claim of a slot that is not due yet; its row never was a slot's and goes."""
-    if schedule.lease is None or run is None or schedule.slot is None or schedule.slot.at <= now:
-        return schedule, ()
-    if run.status is not RunStatus.CLAIMED or run.trigger is Trigger.MANUAL:
-        return schedule, ()
-    return replace(schedule, token=schedule.token + 1, lease=None), (run.id,)
 
 
 def _drop_manual(ended: EndedSlot, snapshot: Snapshot, reason: str) -> EndedSlot:

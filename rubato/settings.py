@@ -85,6 +85,13 @@ class Settings(BaseModel):
         "separated by commas.",
     )
     batch_size: int = Field(200, ge=1, le=5000, alias="BATCH_SIZE", description="Runs in flight in one worker.")
+    host_in_flight: int = Field(
+        100,
+        ge=1,
+        le=5000,
+        alias="RUBATO_HOST_IN_FLIGHT",
+        description="Requests that one worker has out to one host at once; what is due beyond them waits.",
+    )
     poll_interval_ms: int = Field(
         5000,
         ge=50,

@@ -43,12 +43,14 @@ from rubato.adapters.telemetry import Telemetry
 from rubato.demo.jobs import register_demo
 from rubato.demo.target import DemoTarget
 from rubato.settings import Settings
-from worker.loops import maintenance_service, plan_service, renew_service, run_service
+from worker.loops import lease_service, maintenance_service, plan_service, renew_service, run_service
 from worker.service import Service
 from worker.status import StatusApp
 from worker.supervisor import Signals, Supervisor, signals
 
 DEFAULT_WORKER_PORT = 3001
+CLAIM_AHEAD = timedelta(milliseconds=500)
+ADMISSION_RAMP = timedelta(seconds=1)
 log = structlog.get_logger("rubato")
 
 
@@ -73,6 +75,9 @@ async def core(settings: Settings, url: str, *, application: str) -> AsyncIterat
     """Connect, waiting for the database as long as the settings say."""
     policy = AddressPolicy(settings.egress_allow)
     engine = connect(url, application=application)
+    loop_engine = connect(url, application=f"{application} loop", pool_size=4, keyed=True)
+    renewal_engine = connect(url, application=f"{application} renewals", pool_size=1, keyed=True)
+    engines = (engine, loop_engine, renewal_engine)  # none of them opens a connection before it needs one
     try:
         await wait_until_ready(engine, url, timeout_s=settings.database_wait_ms / 1000)
         ids, clock = SystemIds(), SystemClock()
@@ -81,7 +86,9 @@ async def core(settings: Settings, url: str, *, application: str) -> AsyncIterat
             settings=settings,
             url=url,
             engine=engine,
-            store=PostgresStore(engine, ids, operator_minimum=minimum),
+            store=PostgresStore(
+                engine, ids, operator_minimum=minimum, loop_engine=loop_engine, renewal_engine=renewal_engine
+            ),
             quota=PostgresQuota(engine, ids),
             cron=CroniterCron(),
             clock=clock,
@@ -90,7 +97,8 @@ async def core(settings: Settings, url: str, *, application: str) -> AsyncIterat
             policy=policy,
         )
     finally:
-        await engine.dispose()
+        for each in engines:
+            await each.dispose()
 
 
 async def run_migrations(settings: Settings) -> None:
@@ -296,6 +304,9 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
                 shared.telemetry,
                 worker_id=_worker_id(shared),
                 batch_size=settings.batch_size,
+                host_limit=settings.host_in_flight,
+                ahead=CLAIM_AHEAD,
+                ramp=ADMISSION_RAMP,
                 lease=lease,
                 misfire_grace=timedelta(milliseconds=settings.misfire_grace_ms),
             )
@@ -303,6 +314,7 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
             listener.subscribe(runner.wake)
             services.append(runner)
             services.append(renew_service(runs, shared.telemetry))
+            services.append(lease_service(runs, shared.telemetry))
             services.append(maintenance_service(partial(ensure_partitions, shared.engine), shared.telemetry))
             if plans is not None:
                 _plan_after_runs(runs, plans)
@@ -319,8 +331,8 @@ def _plan_after_runs(runs: RunDue, plans: Service) -> None:
     """Within one process a settled run need not wait for the plan loop's next look."""
     ready = runs.on_ready
 
-    def both(at: datetime | None) -> None:
-        ready(at)
+    def both(seconds: float) -> None:
+        ready(seconds)
         plans.wake()
 
     runs.on_ready = both

@@ -1,50 +1,57 @@
 """The loops of a worker, each a service: run what is due, renew leases, plan what has settled, keep the tables."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from core.events import LoopTurned
 from core.ports.clock import Clock
 from core.ports.events import Events
 from core.usecases.plan_due import PlanDue
-from core.usecases.run_due import RunDue
+from core.usecases.run_due import RunDue, Turn
 from worker.service import Service
 
-FULL_WAIT_S = 0.02  # while every place is taken
+FULL_WAIT_S = 0.05  # while every place is taken; room that appears ends the wait
+CLAIM_GAP_S = 0.005  # between two claims: what becomes due meanwhile shares one
 UNCLAIMABLE_WAIT_S = 0.25  # while what is due cannot be had: its tenant is suspended, or another worker is at it
 PLAN_POLL_S = 1.0  # a settled run in another process wakes nobody; planning may come this late
 MAINTENANCE_S = 600.0
 RENEWALS_A_LEASE = 4
+LEASE_CHECKS_A_LEASE = 24
 
 
 def run_service(runs: RunDue, clock: Clock, events: Events, *, poll: timedelta) -> Service:
     """Claim and start what is due; sleep to the next due instant or a wake-up, at most `poll`."""
     wakes_at: list[float] = [0.0]  # on the monotonic clock
-    offset: list[timedelta] = [timedelta(0)]  # what the store's clock is ahead of the host's
 
     async def turn() -> float:
         done = await runs.run_once()
         events.emit(LoopTurned("run"))
-        offset[0] = done.now - clock.now()
-        seconds = _until(done.next_ready_at, done.now, poll)
-        if runs.in_flight >= runs.batch_size:
-            seconds = FULL_WAIT_S
-        elif done.claimed == 0:
-            seconds = max(seconds, min(UNCLAIMABLE_WAIT_S, poll.total_seconds()))
+        seconds = _until_next(done, poll.total_seconds())
         wakes_at[0] = clock.monotonic() + seconds
         return seconds
 
     service = Service("run", turn, events)
 
-    def ready(at: datetime | None) -> None:
-        if at is None:
-            return
-        due = clock.monotonic() + (at - clock.now() - offset[0]).total_seconds()
-        if due < wakes_at[0]:
+    def ready(seconds: float) -> None:
+        if clock.monotonic() + seconds - runs.ahead.total_seconds() / 2 < wakes_at[0]:
             service.wake()
 
     runs.on_ready = ready
+    runs.on_room = service.wake
     return service
+
+
+def _until_next(done: Turn, poll_s: float) -> float:
+    """Return how long to wait after a turn."""
+    if done.is_full:
+        return min(FULL_WAIT_S, poll_s)
+    if done.has_more:
+        return 0.0
+    if done.next_in_s is None:
+        return poll_s
+    if done.next_in_s <= 0 and done.claimed == 0:
+        return min(UNCLAIMABLE_WAIT_S, poll_s)
+    return min(max(done.next_in_s, CLAIM_GAP_S), poll_s)
 
 
 def renew_service(runs: RunDue, events: Events) -> Service:
@@ -55,6 +62,16 @@ def renew_service(runs: RunDue, events: Events) -> Service:
         return runs.lease.total_seconds() / RENEWALS_A_LEASE
 
     return Service("renew", turn, events)
+
+
+def lease_service(runs: RunDue, events: Events) -> Service:
+    """Give up in time what could not be renewed; a service of its own, since a renewal may hang."""
+
+    async def turn() -> float:
+        runs.check_leases()
+        return runs.lease.total_seconds() / LEASE_CHECKS_A_LEASE
+
+    return Service("leases", turn, events)
 
 
 def plan_service(plans: PlanDue, events: Events, *, poll: timedelta) -> Service:
@@ -76,9 +93,3 @@ def maintenance_service(make_partitions: Callable[[], Awaitable[object]], events
         return MAINTENANCE_S
 
     return Service("maintenance", turn, events)
-
-
-def _until(at: datetime | None, now: datetime, poll: timedelta) -> float:
-    if at is None:
-        return poll.total_seconds()
-    return min(max((at - now).total_seconds(), 0.0), poll.total_seconds())

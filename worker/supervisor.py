@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 
 import structlog
 
+from core.errors import Unavailable
 from core.usecases.run_due import RunDue
 from worker.service import Service
 
 DRAIN_S = 25.0  # orchestrators kill after 30
 LAST_TURN_S = 1.0  # for a renewal that is under way when everything is out
+KEEPERS = ("renew", "leases")  # services that go on until everything is out
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 log = structlog.get_logger("rubato.worker")
@@ -39,7 +41,7 @@ class Supervisor:
         session's lease ends by itself. Leases go on being renewed until all is out. Safe twice.
         """
         self.is_ready = False
-        keepers = [service for service in self._services if service.name == "renew"]
+        keepers = [service for service in self._services if service.name in KEEPERS]
         enders = [service for service in self._services if service not in keepers]
         loop = asyncio.get_running_loop()
         ending = loop.create_task(self._end(enders), name="drain")
@@ -63,6 +65,8 @@ class Supervisor:
             for service in services:
                 group.create_task(service.stop())
         if self._runs is not None:
+            with contextlib.suppress(Unavailable):  # what was not given back is free when its lease ends
+                await self._runs.close()
             await self._runs.drain(self._drain_s)
 
 

@@ -5,12 +5,12 @@ transition needs under that lock, lets the pure transition compute, and writes t
 planner, worker and API decide from the same reads, and a fence is a comparison made under the lock.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
-from core.entities import Decision, Definition, Hint, Job, JobStatus, Limits, Run, RunStatus
+from core.entities import Attempt, Decision, Definition, Hint, Job, JobStatus, Limits, Run, RunStatus
 from core.errors import RubatoError
 from core.sessions import PlanningContext, Session
 
@@ -48,6 +48,7 @@ class Change:
     hints: tuple[Hint, ...] = ()
     decision: Decision | None = None
     session: Session | None = None
+    attempts: tuple[Attempt, ...] = ()
 
 
 Transition = Callable[[Snapshot], Change]
@@ -63,12 +64,30 @@ class JobRef:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A job that this worker now holds. `run` is its claimed row (or the running row of a worker that died)."""
+    """A job that this worker now holds, as it was claimed.
+
+    `run`: the row made for its slot. None: there is more to it than a slot that comes (a run that another worker left,
+    a manual request, an hour of parking that is over); `core.usecases.begin` says what. `lapsed_at`: when the lease
+    before this one ended, if nobody gave it back.
+    """
 
     ref: JobRef
     token: int
-    slot_at: datetime
-    run_id: str
+    job: Job
+    run: Run | None
+    lapsed_at: datetime | None = None
+
+    @property
+    def slot_at(self) -> datetime | None:
+        """Return the slot, if the job has one."""
+        slot = self.job.schedule.slot
+        return slot.at if slot else None
+
+    @property
+    def run_id(self) -> str:
+        """Return the id of the lease's run; empty when there is none."""
+        lease = self.job.schedule.lease
+        return lease.run_id if lease else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,19 +203,41 @@ class Store(Protocol):
         last run can still be recorded), and whatever the transition raises; then nothing is written."""
         ...
 
-    async def change_many(self, work: Sequence[tuple[JobRef, Transition]]) -> list[Change | RubatoError]:
+    async def change_many(
+        self, work: Sequence[tuple[JobRef, Transition]], *, runs: Mapping[str, Run] | None = None
+    ) -> list[Change | RubatoError]:
         """Do the same for many jobs in one transaction, answers in order. One that raises a RubatoError does not
-        spoil the others: its error stands in its place and nothing of it is written. Each job at most once."""
+        spoil the others: its error stands in its place and nothing of it is written. Each job at most once.
+
+        `runs`: rows, by id, that the caller wrote under leases it still holds; they need not be read again."""
         ...
 
     # the run loop
     async def claim(
-        self, worker_id: str, *, limit: int, lease: timedelta, buckets: Sequence[int] | None = None
+        self,
+        worker_id: str,
+        *,
+        limit: int,
+        lease: timedelta,
+        ahead: timedelta = timedelta(0),
+        buckets: Sequence[int] | None = None,
+        is_fair: bool = False,
+        without: Sequence[str] = (),
     ) -> Claims:
-        """Lease up to `limit` due jobs, earliest first, and make their `claimed` run rows, in one transaction.
+        """Lease up to `limit` jobs, earliest first, and make their `claimed` run rows, in one transaction.
 
-        Two claimers never get the same job. A job whose lease expired is due again: its run row is reused. A job
-        with a pending manual request gets that request's row. Suspended tenants' jobs are left alone.
+        Claimed is what is due, and what has a slot within `ahead`. Two claimers never get the same job. A job whose
+        lease expired is due again: its run row is reused. A job with a pending manual request gets that request's
+        row. Suspended tenants' jobs, and those of the tenants in `without`, are left alone, at no cost to the others.
+        `is_fair`: due tenants get equal shares of the limit, instead of the earliest jobs first.
+        """
+        ...
+
+    async def start(self, worker_id: str, claims: Sequence[Claimed]) -> dict[str, datetime]:
+        """Mark claimed runs (those with a `run`) as running; return when each began, by job: its slot at the earliest.
+
+        Missing from the answer is what has changed hands or definition since, is deleted or suspended: it is left as
+        it was. Asking again is safe as long as nothing was sent.
         """
         ...
 
@@ -204,8 +245,19 @@ class Store(Protocol):
         """Extend leases by token; return the jobs whose lease this worker no longer holds."""
         ...
 
-    async def release(self, worker_id: str, held: Sequence[tuple[JobRef, int]]) -> None:
-        """Give back claims that were not sent: their rows are removed (a manual request's row stays)."""
+    async def release(
+        self, worker_id: str, held: Sequence[tuple[JobRef, int]], *, hold_back: timedelta = timedelta(0)
+    ) -> None:
+        """Give back claims that were not sent: their rows are removed (a manual request's row stays). What is due is
+        not claimed again for `hold_back`; its slot stays where it is."""
+        ...
+
+    async def add_attempts(self, attempts: Sequence[Attempt]) -> None:
+        """Record attempts that did not become their run's outcome; known ones are left as they are."""
+        ...
+
+    async def attempts(self, tenant_id: str, run_id: str) -> list[Attempt]:
+        """Return a run's attempts that did not become its outcome, oldest first."""
         ...
 
     # test runs

@@ -1,53 +1,116 @@
 """From claim to sending: the last look at a job before its request leaves."""
 
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
-from core.entities import Catchup, Delivery, Hint, HintState, JobStatus, Run, RunStatus, Schedule, Slot, Source, Trigger
+from core.entities import (
+    Attempt,
+    Catchup,
+    Delivery,
+    Hint,
+    HintState,
+    JobStatus,
+    Run,
+    RunStatus,
+    Schedule,
+    Slot,
+    Source,
+    Trigger,
+)
 from core.errors import LeaseLostError
 from core.grid import TICK
 from core.hints import end
 from core.ports.cron import Cron
 from core.ports.ids import Ids
 from core.ports.store import Change, Snapshot
-from core.reschedule import missed, new_run, redecide, settle_hints, skip_slot
+from core.reschedule import give_back, missed, new_run, redecide, settle_hints, skip_slot
 from core.usecases.settle import Finished, settle
 
 MISSED = "missed"
+STALE_AFTER = timedelta(minutes=15)  # since the last heartbeat; a lease normally ends it in a minute
+PLAIN_ATTEMPTS = 2  # sent and never recorded so often, a run is next made in a process of its own
+LAST_ATTEMPT = 4
 
 
-def begin(snapshot: Snapshot, *, token: int, worker_id: str, grace: timedelta, cron: Cron, ids: Ids) -> Change:
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a worker brings to the beginning of a run. `grace`: a slot later than this was missed.
+
+    `heartbeat`: when the worker that held the job before was last heard of; None: nobody left it behind.
+    """
+
+    token: int
+    worker_id: str
+    grace: timedelta
+    heartbeat: datetime | None = None
+
+
+def begin(snapshot: Snapshot, given: Beginning, *, cron: Cron, ids: Ids) -> Change:
     """Mark a claimed run as running, or settle what must not be sent.
 
-    A slot later than `grace` was missed: `catchup` says whether only its record or the newest run remains. A run
-    that was already `running` belonged to a worker that died: it is sent again under the same id, or becomes
-    `unknown`, as the job's delivery says. The job's status tells the caller which: its run is `running`, or not.
-    Raises LeaseLostError when the token was superseded.
+    A slot later than the grace was missed: `catchup` says whether only its record or the newest run remains. A run
+    that was already `running` belonged to a worker that died: see `_take_over`. The answer tells the caller whether to
+    send: its run is `running`, or not. Raises LeaseLostError when the token was superseded.
     """
     schedule, run = snapshot.job.schedule, snapshot.run
-    if schedule.token != token or schedule.lease is None or schedule.lease.worker_id != worker_id:
+    if schedule.token != given.token or schedule.lease is None or schedule.lease.worker_id != given.worker_id:
         raise LeaseLostError
     if run is None or run.status not in (RunStatus.CLAIMED, RunStatus.RUNNING):
         return _decide_afresh(snapshot, cron)
-    if snapshot.job.deleted_at is not None and run.status is RunStatus.CLAIMED:
+    if run.status is RunStatus.RUNNING:
+        return _take_over(snapshot, run, given, cron=cron, ids=ids)
+    if snapshot.job.deleted_at is not None:
         schedule = replace(schedule, lease=None, slot=None, manual=None)
         return Change(replace(snapshot.job, schedule=schedule), "begin", removed_runs=(run.id,))
-    if run.status is RunStatus.RUNNING:
-        if snapshot.job.definition.delivery is Delivery.AT_MOST_ONCE or snapshot.job.deleted_at is not None:
-            lost = Finished(RunStatus.UNKNOWN, error_message="The worker was lost after sending, before recording")
-            return settle(snapshot, token=token, finished=lost, cron=cron, ids=ids)
-        return _start(snapshot, replace(run, attempt=run.attempt + 1), worker_id)
+    if snapshot.limits.suspended is not None:
+        return give_back(snapshot, worker_id=given.worker_id, token=given.token)
     if run.trigger is Trigger.MANUAL:
-        return _start(snapshot, run, worker_id)
+        return _start(snapshot, run, given.worker_id)
     if schedule.slot is None:
         raise LeaseLostError
-    if snapshot.now - schedule.slot.at > grace:
-        return _catch_up(snapshot, schedule.slot, run, worker_id, cron=cron, ids=ids)
-    return _start(snapshot, run, worker_id)
+    if snapshot.now - schedule.slot.at > given.grace:
+        return _catch_up(snapshot, schedule.slot, run, given.worker_id, cron=cron, ids=ids)
+    return _start(snapshot, run, given.worker_id)
+
+
+def _take_over(snapshot: Snapshot, run: Run, given: Beginning, *, cron: Cron, ids: Ids) -> Change:
+    """Go on with a run that its worker sent and never recorded.
+
+    It is sent again under the same id, or becomes `unknown`, as the job's delivery says; `failed` when nobody has been
+    heard of for too long. One that has outlived several workers is parked with its job.
+    """
+    now, job = snapshot.now, snapshot.job
+    lost = Attempt(
+        run_id=run.id,
+        tenant_id=run.tenant_id,
+        job_id=run.job_id,
+        scheduled_for=run.scheduled_for,
+        worker_id=run.worker_id or "",
+        attempt=run.attempt,
+        status="lost",
+        started_at=run.started_at,
+        ended_at=now,
+    )
+    ended: Finished | None = None
+    reason: str | None = None
+    if job.definition.delivery is Delivery.AT_MOST_ONCE or job.deleted_at is not None:
+        ended = Finished(RunStatus.UNKNOWN, error_message="The worker was lost after sending, before recording")
+    elif given.heartbeat is not None and now - given.heartbeat >= STALE_AFTER:
+        minutes = STALE_AFTER // timedelta(minutes=1)
+        ended = Finished(RunStatus.FAILED, error_message=f"Stale: its worker was not heard of for {minutes} minutes")
+    elif run.attempt >= LAST_ATTEMPT:
+        reason = f"its run was sent {run.attempt} times and no worker lived to record it"
+        ended = Finished(RunStatus.FAILED, error_message=f"Given up: {reason}")
+    if ended is None:
+        change = _start(snapshot, replace(run, attempt=run.attempt + 1), given.worker_id)
+    else:
+        change = settle(snapshot, token=given.token, finished=ended, cron=cron, ids=ids, park_because=reason)
+    return replace(change, attempts=(lost,))
 
 
 def _start(snapshot: Snapshot, run: Run, worker_id: str) -> Change:
-    now, schedule = snapshot.now, snapshot.job.schedule
+    schedule = snapshot.job.schedule
+    now = max(snapshot.now, run.scheduled_for)
     running = replace(
         run,
         status=RunStatus.RUNNING,

@@ -34,7 +34,7 @@ from core.ports.cron import Cron
 from core.ports.ids import Ids
 from core.ports.store import Change, JobRef, Snapshot, Store
 from core.registration import check
-from core.reschedule import end_slot, new_run, redecide, settle_hints, steer
+from core.reschedule import end_slot, new_run, redecide, revoke_ahead, settle_hints, slot_is_fixed, steer
 from core.usecases.settle import OVERLAP, Finished, settle
 from core.wording import instant
 
@@ -96,7 +96,7 @@ class ManageJobs:
         )
         hints, writes = settle_hints(snapshot.hints, ended.hints, now)
         job = replace(job, schedule=schedule)
-        if schedule.slot is not None and schedule.slot.at <= now:  # its run is under way and decides when it settles
+        if schedule.slot is not None and slot_is_fixed(snapshot):  # its run is under way and decides when it settles
             return Change(job, "edit", runs=ended.runs, hints=writes)
         job, decision = redecide(job, hints, snapshot.limits, now=now, cron=self.cron)
         return Change(job, "edit", runs=ended.runs, removed_runs=ended.removed, hints=writes, decision=decision)
@@ -181,11 +181,12 @@ class ManageJobs:
                 raise Conflict("job_not_active", f"The job is {status}; it runs by hand only while it is active.")
             slot = Slot(now, Source.BASELINE_ONCE, SlotKind.HINTED)
             run = new_run(job, slot, Trigger.MANUAL, now=now, ids=self.ids)
-            if job.schedule.lease is not None or job.schedule.manual is not None:
+            schedule, removed = revoke_ahead(job.schedule, snapshot.run, now)
+            if schedule.lease is not None or schedule.manual is not None:
                 run = replace(run, status=RunStatus.SKIPPED, skip_reason=OVERLAP, skipped_count=1, finished_at=now)
                 return Change(job, "run_now", runs=(run,))
-            schedule = replace(job.schedule, manual=ManualRequest(run.id, now))
-            return Change(replace(job, schedule=schedule), "run_now", runs=(run,))
+            schedule = replace(schedule, manual=ManualRequest(run.id, now))
+            return Change(replace(job, schedule=schedule), "run_now", runs=(run,), removed_runs=removed)
 
         return (await self.store.change(JobRef(tenant_id, job_id), transition)).runs[0]
 
@@ -231,7 +232,7 @@ def impose_pause(snapshot: Snapshot, pause: Hint, *, cron: Cron, ids: Ids) -> Ch
     replaced = supersede(snapshot.hints, pause, now)
     hints, writes = settle_hints(snapshot.hints, (*ended.hints, *replaced, pause), now)
     job = replace(snapshot.job, schedule=ended.schedule)
-    if ended.schedule.slot is not None and ended.schedule.slot.at <= now:  # a run is under way; it settles paused
+    if ended.schedule.slot is not None and slot_is_fixed(snapshot):  # a run is under way; it settles paused
         schedule = replace(
             ended.schedule,
             status=JobStatus.PAUSED,
@@ -250,7 +251,7 @@ def lift_pauses(snapshot: Snapshot, lifted: list[Hint], *, cron: Cron, ids: Ids)
     ended = end_slot(snapshot, "resumed", cron=cron, ids=ids)
     hints, writes = settle_hints(snapshot.hints, (*ended.hints, *lifted), now)
     job = replace(snapshot.job, schedule=replace(ended.schedule, resumed_at=now))
-    if ended.schedule.slot is not None and ended.schedule.slot.at <= now:
+    if ended.schedule.slot is not None and slot_is_fixed(snapshot):
         schedule = replace(job.schedule, status=JobStatus.ACTIVE, paused_until=None, pause_reason=None, paused_by=None)
         return Change(replace(job, schedule=schedule), "resume", runs=ended.runs, hints=writes)
     job, decision = redecide(job, hints, snapshot.limits, now=now, cron=cron)

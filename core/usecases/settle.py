@@ -28,7 +28,7 @@ from core.ports.cron import Cron
 from core.ports.dispatcher import HttpResult
 from core.ports.ids import Ids
 from core.ports.store import Change, Snapshot
-from core.reschedule import new_run, redecide, settle_hints, skip_slot
+from core.reschedule import new_run, redecide, set_aside, settle_hints, skip_slot
 from core.verdict import judge
 
 OVERLAP = "overlap"
@@ -83,10 +83,20 @@ def close(run: Run, finished: Finished, now: datetime) -> Run:
     )
 
 
-def settle(snapshot: Snapshot, *, token: int, finished: Finished, cron: Cron, ids: Ids, cause: str = "run") -> Change:
+def settle(
+    snapshot: Snapshot,
+    *,
+    token: int,
+    finished: Finished,
+    cron: Cron,
+    ids: Ids,
+    cause: str = "run",
+    park_because: str | None = None,
+) -> Change:
     """Record the lease's run and set the next one, from hints read under the same lock.
 
-    Slots that passed meanwhile become one `skipped` row. Raises LeaseLostError when the token was superseded.
+    Slots that passed meanwhile become one `skipped` row. `park_because`: set the job aside for an hour instead.
+    Raises LeaseLostError when the token was superseded.
     """
     schedule, run, now = snapshot.job.schedule, snapshot.run, snapshot.now
     if schedule.token != token or schedule.lease is None or run is None:
@@ -113,7 +123,10 @@ def settle(snapshot: Snapshot, *, token: int, finished: Finished, cron: Cron, id
     job = replace(after.job, schedule=skipped.schedule)
     if job.schedule.slot is not None and job.schedule.slot.at <= now:
         job = replace(job, schedule=replace(job.schedule, slot=None))
-    job, decision = redecide(job, hints, snapshot.limits, now=now, cron=cron)
+    if park_because is None:
+        job, decision = redecide(job, hints, snapshot.limits, now=now, cron=cron)
+    else:
+        job, decision = set_aside(job, park_because, now)
     closed = replace(closed, decision=decision)
     return Change(job, cause, runs=(closed, *skipped.runs), hints=writes, decision=decision)
 

@@ -1,12 +1,14 @@
 """The store port in memory. One lock stands for the database's row locks; everything inside it is atomic."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from core.entities import (
+    Attempt,
     Author,
     Decision,
     Definition,
@@ -41,7 +43,7 @@ from core.ports.store import (
     TestClaim,
     Transition,
 )
-from core.reschedule import new_run
+from core.reschedule import give_back, new_run
 from core.sessions import PlanningContext, Session
 from core.usecases.manage_jobs import visible_status
 
@@ -69,6 +71,8 @@ class MemoryStore:
     _sessions: dict[str, Session] = field(default_factory=dict)
     _decisions: dict[str, Decision] = field(default_factory=dict)
     _tests: dict[str, _TestLease] = field(default_factory=dict)
+    _attempts: dict[tuple[str, str, int], Attempt] = field(default_factory=dict)
+    _held_back: dict[str, datetime] = field(default_factory=dict)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def add_tenant(self, tenant_id: str, limits: Limits | None = None) -> None:
@@ -137,7 +141,9 @@ class MemoryStore:
             self._write(change)
             return change
 
-    async def change_many(self, work: Sequence[tuple[JobRef, Transition]]) -> list[Change | RubatoError]:
+    async def change_many(
+        self, work: Sequence[tuple[JobRef, Transition]], *, runs: Mapping[str, Run] | None = None
+    ) -> list[Change | RubatoError]:
         """Do the same for many jobs; an error stands in its job's place."""
         answers: list[Change | RubatoError] = []
         async with self._lock:
@@ -152,7 +158,15 @@ class MemoryStore:
         return answers
 
     async def claim(
-        self, worker_id: str, *, limit: int, lease: timedelta, buckets: Sequence[int] | None = None
+        self,
+        worker_id: str,
+        *,
+        limit: int,
+        lease: timedelta,
+        ahead: timedelta = timedelta(0),
+        buckets: Sequence[int] | None = None,
+        is_fair: bool = False,
+        without: Sequence[str] = (),
     ) -> Claims:
         """Lease due jobs, earliest first, and make their claimed rows."""
         async with self._lock:
@@ -160,14 +174,36 @@ class MemoryStore:
             waiting = sorted(
                 (ready_at, job.id)
                 for job in self._jobs.values()
-                if (ready_at := job.schedule.ready_at) is not None
+                if (ready_at := self._ready_at(job)) is not None
                 and self._tenants[job.tenant_id].suspended is None
+                and job.tenant_id not in without
                 and (buckets is None or bucket_of(job.id) in buckets)
             )
-            due = [job_id for ready_at, job_id in waiting if ready_at <= now]
-            claimed = [self._claim(self._jobs[job_id], worker_id, now, lease) for job_id in due[:limit]]
-            left = [ready_at for ready_at, job_id in waiting if job_id not in set(due[:limit])]
+            due = [job_id for ready_at, job_id in waiting if self._is_claimable(self._jobs[job_id], now, ahead)]
+            if is_fair:
+                due = self._in_turns(due)
+            taken = due[:limit]
+            claimed = [self._claim(self._jobs[job_id], worker_id, now, lease, ahead) for job_id in taken]
+            left = [ready_at for ready_at, job_id in waiting if job_id not in set(taken)]
             return Claims(now, tuple(claimed), left[0] if left else None)
+
+    async def start(self, worker_id: str, claims: Sequence[Claimed]) -> dict[str, datetime]:
+        """Mark claimed runs as running."""
+        async with self._lock:
+            started: dict[str, datetime] = {}
+            for claim in claims:
+                job = self._jobs.get(claim.ref.job_id)
+                if job is None or claim.run is None or not _holds(job, worker_id, claim.token):
+                    continue
+                run = self._runs.get(claim.run.id)
+                same = job.definition.version == claim.job.definition.version and job.deleted_at is None
+                if run is None or not same or self._tenants[job.tenant_id].suspended is not None:
+                    continue
+                at = max(self.clock.now(), run.scheduled_for)
+                self._runs[run.id] = replace(run, status=RunStatus.RUNNING, started_at=at, worker_id=worker_id)
+                self._put(job, last_start_at=at)
+                started[job.id] = at
+            return started
 
     async def renew(self, worker_id: str, held: Sequence[tuple[JobRef, int]], *, lease: timedelta) -> list[JobRef]:
         """Extend leases by token; return those no longer held."""
@@ -181,19 +217,24 @@ class MemoryStore:
                 self._put(job, lease=replace(job.schedule.lease, until=until) if job.schedule.lease else None)
             return lost
 
-    async def release(self, worker_id: str, held: Sequence[tuple[JobRef, int]]) -> None:
+    async def release(
+        self, worker_id: str, held: Sequence[tuple[JobRef, int]], *, hold_back: timedelta = timedelta(0)
+    ) -> None:
         """Give back claims that were not sent."""
+        work = [(ref, partial(give_back, worker_id=worker_id, token=token)) for ref, token in held]
+        for (ref, _), answer in zip(held, await self.change_many(work), strict=True):
+            if isinstance(answer, Change) and hold_back:
+                self._held_back[ref.job_id] = self.clock.now() + hold_back
+
+    async def add_attempts(self, attempts: Sequence[Attempt]) -> None:
+        """Record attempts that did not become their run's outcome."""
         async with self._lock:
-            for ref, token in held:
-                job = self._jobs.get(ref.job_id)
-                if job is None or not _holds(job, worker_id, token) or job.schedule.lease is None:
-                    continue
-                run = self._runs.get(job.schedule.lease.run_id)
-                if run is not None and run.status is RunStatus.RUNNING:
-                    continue
-                if run is not None and run.trigger is not Trigger.MANUAL:
-                    del self._runs[run.id]
-                self._put(job, lease=None, token=token + 1)
+            self._keep_attempts(attempts)
+
+    async def attempts(self, tenant_id: str, run_id: str) -> list[Attempt]:
+        """Return a run's attempts that did not become its outcome, oldest first."""
+        found = [each for each in self._attempts.values() if (each.tenant_id, each.run_id) == (tenant_id, run_id)]
+        return sorted(found, key=lambda each: each.attempt)
 
     async def add_test_run(self, run: Run) -> None:
         """Store a test run for any worker to pick up."""
@@ -411,6 +452,7 @@ class MemoryStore:
         self._hints.update({hint.id: hint for hint in change.hints})
         if change.decision is not None:
             self._decisions[job.id] = change.decision
+        self._keep_attempts(change.attempts)
         if change.session is not None:
             self._sessions[change.session.id] = change.session
 
@@ -424,21 +466,46 @@ class MemoryStore:
         if taken:
             raise Conflict("key_taken", f'Another job has the key "{key}"; choose another, or edit that job.')
 
-    def _claim(self, job: Job, worker_id: str, now: datetime, lease: timedelta) -> Claimed:
-        schedule = job.schedule
+    def _ready_at(self, job: Job) -> datetime | None:
+        ready_at, back = job.schedule.ready_at, self._held_back.get(job.id)
+        return max(ready_at, back) if ready_at is not None and back is not None else ready_at
+
+    def _is_claimable(self, job: Job, now: datetime, ahead: timedelta) -> bool:
+        ready_at, schedule = self._ready_at(job), job.schedule
+        if ready_at is None or ready_at > now + ahead:
+            return False
+        comes = schedule.lease is None and schedule.slot is not None and schedule.slot.at == ready_at
+        return ready_at <= now or comes
+
+    def _in_turns(self, job_ids: Sequence[str]) -> list[str]:
+        """Take one of each tenant, then the second of each, and so on."""
+        turns: dict[str, int] = {}
+        placed = []
+        for job_id in job_ids:
+            tenant_id = self._jobs[job_id].tenant_id
+            turns[tenant_id] = turns.get(tenant_id, 0) + 1
+            placed.append((turns[tenant_id], len(placed), job_id))
+        return [job_id for _, _, job_id in sorted(placed)]
+
+    def _claim(self, job: Job, worker_id: str, now: datetime, lease: timedelta, ahead: timedelta) -> Claimed:
+        schedule, made = job.schedule, None
+        self._held_back.pop(job.id, None)
         if schedule.lease is not None and schedule.lease.run_id:
             run_id = schedule.lease.run_id
         elif schedule.manual is not None and schedule.manual.at <= now:
             run_id = schedule.manual.run_id
-        elif schedule.slot is not None and schedule.slot.at <= now:
-            run = replace(new_run(job, schedule.slot, Trigger.SCHEDULED, now=now, ids=self.ids), worker_id=worker_id)
-            self._runs[run.id], run_id = run, run.id
+        elif schedule.slot is not None and schedule.slot.at <= now + ahead:
+            made = replace(new_run(job, schedule.slot, Trigger.SCHEDULED, now=now, ids=self.ids), worker_id=worker_id)
+            self._runs[made.id], run_id = made, made.id
         else:
             run_id = ""
-        held = Lease(worker_id, now + lease, run_id)
-        job = self._put(job, lease=held, token=schedule.token + 1)
-        slot_at = schedule.slot.at if schedule.slot else now
-        return Claimed(JobRef(job.tenant_id, job.id), job.schedule.token, slot_at, run_id)
+        lapsed_at = schedule.lease.until if schedule.lease else None
+        job = self._put(job, lease=Lease(worker_id, now + lease, run_id), token=schedule.token + 1)
+        return Claimed(JobRef(job.tenant_id, job.id), job.schedule.token, job, made, lapsed_at)
+
+    def _keep_attempts(self, attempts: Iterable[Attempt]) -> None:
+        for each in attempts:
+            self._attempts.setdefault((each.run_id, each.worker_id, each.attempt), each)
 
     def _put(self, job: Job, **schedule: object) -> Job:
         job = replace(job, schedule=replace(job.schedule, **schedule))  # type: ignore[arg-type]  # fields by name

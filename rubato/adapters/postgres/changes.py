@@ -1,20 +1,18 @@
 """Lock, compute, write: how every change to jobs is carried out, many at a time, in a handful of statements."""
 
-from collections.abc import Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, delete, update
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from core.entities import Decision, Hint, Job, Limits, Run
+from core.entities import Attempt, Decision, Definition, Hint, Job, Limits, Run
 from core.errors import NotFound, RubatoError
 from core.ids import bucket_of, slot_of
 from core.ports.store import Change, JobRef, Snapshot, Transition
-from rubato.adapters.postgres import queries, tables
+from rubato.adapters.postgres import bulk, queries, tables
 from rubato.adapters.postgres.codec import (
     Row,
+    attempt_to,
     decision_to,
     definition_from,
     definition_to,
@@ -28,109 +26,140 @@ from rubato.adapters.postgres.codec import (
     schedule_to,
     session_to,
 )
+from rubato.adapters.postgres.engine import Link
 
 _QUIET = frozenset({"begin", "run", "misfire", "unpark", "park"})  # the hot path never wakes anybody
+_FIXED = frozenset({"tenant_id", "bucket", "job_id", "created_at"})  # of a schedule: never written again
+_OF_TESTS = frozenset({"test_token", "test_lease_until"})  # of a run: written by the statements for tests alone
 
-_UPDATE_SCHEDULE = (
-    update(tables.schedules)
-    .where(
-        tables.schedules.c.tenant_id == bindparam("k_tenant"),
-        tables.schedules.c.bucket == bindparam("k_bucket"),
-        tables.schedules.c.job_id == bindparam("k_job"),
-    )
-    .values(
-        {
-            column.name: bindparam(column.name)
-            for column in tables.schedules.columns
-            if column.name not in ("tenant_id", "bucket", "job_id", "created_at")
-        }
-    )
+_ADD_JOB = bulk.insert(tables.jobs)
+_ADD_VERSION = bulk.insert(
+    tables.job_versions, only=[column.name for column in tables.job_versions.columns if column.name != "created_at"]
 )
-_UPDATE_JOB = (
-    update(tables.jobs)
-    .where(
-        tables.jobs.c.tenant_id == bindparam("k_tenant"),
-        tables.jobs.c.bucket == bindparam("k_bucket"),
-        tables.jobs.c.id == bindparam("k_job"),
-    )
-    .values({name: bindparam(name) for name in ("key", "name", "group_name", "labels", "updated_at", "deleted_at")})
+_ADD_SCHEDULE = bulk.insert(tables.schedules)
+_PUT_SCHEDULE = bulk.update(
+    tables.schedules, [column.name for column in tables.schedules.columns if column.name not in _FIXED]
 )
-_DELETE_RUN = delete(tables.runs).where(
-    tables.runs.c.scheduled_for == bindparam("k_slot"),
-    tables.runs.c.tenant_id == bindparam("k_tenant"),
-    tables.runs.c.bucket == bindparam("k_bucket"),
-    tables.runs.c.id == bindparam("k_id"),
+_PUT_HEAD = bulk.update(tables.jobs, ["key", "name", "group_name", "labels", "updated_at", "deleted_at"])
+_ADD_RUN = bulk.insert(tables.runs, only=[c.name for c in tables.runs.columns if c.name not in _OF_TESTS])
+_PUT_RUN = bulk.update(
+    tables.runs, [c.name for c in tables.runs.columns if not c.primary_key and c.name not in {*_OF_TESTS, "job_id"}]
 )
+_DELETE_RUN = bulk.delete(tables.runs)
+_PUT_HINT = bulk.upsert(tables.hints)
+_ADD_SESSION = bulk.insert(tables.sessions)
+_ADD_DECISION = bulk.insert(tables.decisions, or_nothing=True)
+_ADD_ATTEMPT = bulk.insert(tables.attempts, or_nothing=True)
 
 
-def _upsert(table: Any) -> Any:
-    statement = insert(table)
-    keys = {column.name for column in table.primary_key.columns}
-    replaced = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
-    for kept in ("test_token", "test_lease_until"):
-        replaced.pop(kept, None)
-    return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=replaced)
+class Definitions:
+    """The newest `size` definitions read. A version never changes, so none of them is ever out of date."""
 
+    def __init__(self, size: int = 20_000) -> None:
+        self._size = size
+        self._kept: OrderedDict[tuple[str, str, int], tuple[Definition, datetime]] = OrderedDict()
 
-_PUT_RUN = _upsert(tables.runs)
-_PUT_HINT = _upsert(tables.hints)
+    def get(self, row: Row) -> tuple[Definition, datetime] | None:
+        """Return a schedule row's definition with the job's `updated_at`, or None."""
+        return self._kept.get((row["tenant_id"], row["job_id"], row["version"]))
+
+    def put(self, row: Row) -> tuple[Definition, datetime]:
+        """Keep what READ_DEFINITIONS answered."""
+        found = definition_from(row), row["updated_at"]
+        self._kept[row["tenant_id"], row["job_id"], row["version"]] = found
+        while len(self._kept) > self._size:
+            self._kept.popitem(last=False)
+        return found
 
 
 async def read_snapshots(
-    connection: AsyncConnection, refs: Sequence[JobRef], *, lock: bool, operator_minimum: timedelta
+    link: Link,
+    refs: Sequence[JobRef],
+    *,
+    lock: bool,
+    operator_minimum: timedelta,
+    definitions: Definitions | None = None,
+    runs: Mapping[str, Run] | None = None,
 ) -> dict[JobRef, Snapshot]:
-    """Read what transitions see, for all jobs at once; unknown jobs are missing from the answer."""
-    where = _addresses(refs)
+    """Read what transitions see, for all jobs at once; unknown jobs are missing from the answer.
+
+    `runs`: rows that the caller wrote itself under the lease it still has to prove; they are not read again.
+    """
     statement = queries.LOCK_SCHEDULES if lock else queries.READ_SCHEDULES
-    schedules = (await connection.execute(statement, where)).mappings().all()
+    schedules = await link.fetch(statement, *addresses(refs))
     if not schedules:
         return {}
-    found = _addresses([JobRef(row["tenant_id"], row["job_id"]) for row in schedules])
-    versions = [row["version"] for row in schedules]
-    job_rows = (await connection.execute(queries.READ_JOBS, {**found, "versions": versions})).mappings().all()
-    definitions = {JobRef(row["tenant_id"], row["job_id"]): row for row in job_rows}
-    limits = await read_limits(connection, {row["tenant_id"] for row in schedules}, operator_minimum)
-    hints = await _read_hints(connection, found)
-    runs = await _read_runs(connection, schedules)
+    found = addresses([JobRef(row["tenant_id"], row["job_id"]) for row in schedules])
+    defined = await read_definitions(link, schedules, definitions or Definitions())
+    limits, now = await read_limits(link, {row["tenant_id"] for row in schedules}, operator_minimum)
+    hints = await _read_hints(link, found)
+    known = await _read_runs(link, schedules, runs or {})
     answer = {}
     for row in schedules:
         ref = JobRef(row["tenant_id"], row["job_id"])
-        definition_row = definitions[ref]
-        job = Job(
-            tenant_id=ref.tenant_id,
-            id=ref.job_id,
-            definition=definition_from(definition_row),
-            schedule=schedule_from(row),
-            updated_at=definition_row["updated_at"],
-            deleted_at=definition_row["deleted_at"],
-        )
+        job = job_from(row, defined[ref])
         lease, manual = job.schedule.lease, job.schedule.manual
         answer[ref] = Snapshot(
             job=job,
             hints=tuple(hints.get(ref, ())),
             limits=limits[ref.tenant_id],
-            now=definition_row["now_at"],
-            run=runs.get(lease.run_id) if lease else None,
-            manual_run=runs.get(manual.run_id) if manual else None,
+            now=now,
+            run=known.get(lease.run_id) if lease else None,
+            manual_run=known.get(manual.run_id) if manual else None,
         )
     return answer
 
 
+def job_from(row: Row, defined: tuple[Definition, datetime]) -> Job:
+    """Read a job from its schedule's row and its definition."""
+    definition, updated_at = defined
+    return Job(row["tenant_id"], row["job_id"], definition, schedule_from(row), updated_at, row["deleted_at"])
+
+
+async def read_definitions(
+    link: Link, schedules: Iterable[Row], kept: Definitions
+) -> dict[JobRef, tuple[Definition, datetime]]:
+    """Return the definitions that schedule rows name, from memory where they are there."""
+    answer, missing = {}, []
+    for row in schedules:
+        found = kept.get(row)
+        if found is None:
+            missing.append(row)
+        else:
+            answer[JobRef(row["tenant_id"], row["job_id"])] = found
+    if missing:
+        where = addresses([JobRef(row["tenant_id"], row["job_id"]) for row in missing])
+        for row in await link.fetch(queries.READ_DEFINITIONS, *where, [row["version"] for row in missing]):
+            answer[JobRef(row["tenant_id"], row["job_id"])] = kept.put(row)
+    return answer
+
+
 async def read_limits(
-    connection: AsyncConnection, tenant_ids: Iterable[str], operator_minimum: timedelta
-) -> dict[str, Limits]:
-    """Read tenants' limits."""
-    statement = tables.tenants.select().where(tables.tenants.c.id.in_(list(tenant_ids)))
-    rows = (await connection.execute(statement)).mappings().all()
-    return {row["id"]: limits_from(row, operator_minimum) for row in rows}
+    link: Link, tenant_ids: Iterable[str], operator_minimum: timedelta
+) -> tuple[dict[str, Limits], datetime]:
+    """Read tenants' limits, and the database's clock."""
+    rows = await link.fetch(queries.READ_LIMITS, list(tenant_ids))
+    limits = {row["id"]: limits_from(row, operator_minimum) for row in rows}
+    return limits, rows[0]["now_at"] if rows else await link.fetchval("SELECT clock_timestamp()")
 
 
 async def change_many(
-    connection: AsyncConnection, work: Sequence[tuple[JobRef, Transition]], *, operator_minimum: timedelta
+    link: Link,
+    work: Sequence[tuple[JobRef, Transition]],
+    *,
+    operator_minimum: timedelta,
+    definitions: Definitions | None = None,
+    runs: Mapping[str, Run] | None = None,
 ) -> list[Change | RubatoError]:
-    """Carry out transitions in the connection's transaction. A RubatoError stands in its job's place."""
-    refs = [ref for ref, _ in work]
-    snapshots = await read_snapshots(connection, refs, lock=True, operator_minimum=operator_minimum)
+    """Carry out transitions in the link's transaction. A RubatoError stands in its job's place."""
+    snapshots = await read_snapshots(
+        link,
+        [ref for ref, _ in work],
+        lock=True,
+        operator_minimum=operator_minimum,
+        definitions=definitions,
+        runs=runs,
+    )
     answers: list[Change | RubatoError] = []
     accepted: list[tuple[Snapshot, Change]] = []
     for ref, transition in work:
@@ -145,105 +174,106 @@ async def change_many(
         else:
             accepted.append((snapshot, change))
             answers.append(change)
-    await _write(connection, accepted)
+    await _write(link, accepted)
     return answers
 
 
-async def insert_job(connection: AsyncConnection, job: Job) -> None:
+async def insert_job(link: Link, job: Job) -> None:
     """Insert a job's head, first version and schedule."""
     own = key(job.tenant_id, job.id)
-    await connection.execute(
-        insert(tables.jobs),
-        {
-            "tenant_id": job.tenant_id,
-            "bucket": own["bucket"],
-            "id": job.id,
-            **_head(job),
-            "created_at": job.schedule.created_at,
-        },
-    )
-    await connection.execute(insert(tables.job_versions), {**own, **definition_to(job.definition)})
-    await connection.execute(insert(tables.schedules), {**own, **schedule_to(job.schedule, job.definition.version)})
+    head = {"tenant_id": job.tenant_id, "bucket": own["bucket"], "id": job.id, **_head(job)}
+    await _ADD_JOB.run(link, [{**head, "created_at": job.schedule.created_at}])
+    await _ADD_VERSION.run(link, [{**own, **definition_to(job.definition)}])
+    await _ADD_SCHEDULE.run(link, [{**own, **schedule_to(job.schedule, job.definition.version), "deleted_at": None}])
 
 
-async def insert_decisions(connection: AsyncConnection, decided: Sequence[dict[str, Any]]) -> None:
+async def insert_decisions(link: Link, decided: Sequence[dict[str, Any]]) -> None:
     """Record decisions that no settled run carries."""
-    if decided:
-        await connection.execute(insert(tables.decisions).on_conflict_do_nothing(), decided)
+    await _ADD_DECISION.run(link, decided)
 
 
-async def _write(connection: AsyncConnection, accepted: Sequence[tuple[Snapshot, Change]]) -> None:
+async def insert_attempts(link: Link, attempts: Sequence[Attempt]) -> None:
+    """Record attempts that did not become their run's outcome."""
+    await _ADD_ATTEMPT.run(link, [attempt_to(attempt) for attempt in attempts])
+
+
+async def _write(link: Link, accepted: Sequence[tuple[Snapshot, Change]]) -> None:
     schedules, heads, versions, decided = [], [], [], []
-    runs: list[Run] = []
+    new_runs, old_runs, removed, sessions = [], [], [], []
     hints: list[Hint] = []
-    removed, sessions = [], []
+    attempts: list[Attempt] = []
     for before, change in accepted:
         job, old = change.job, before.job
-        keys = {"k_tenant": job.tenant_id, "k_bucket": bucket_of(job.id), "k_job": job.id}
-        if (job.schedule, job.definition.version) != (old.schedule, old.definition.version):
-            schedules.append({**schedule_to(job.schedule, job.definition.version), **keys})
+        if (job.schedule, job.definition.version, job.deleted_at) != (
+            old.schedule,
+            old.definition.version,
+            old.deleted_at,
+        ):
+            row = schedule_to(job.schedule, job.definition.version)
+            schedules.append({**key(job.tenant_id, job.id), **row, "deleted_at": job.deleted_at})
         if (job.updated_at, job.deleted_at, job.definition.version) != (
             old.updated_at,
             old.deleted_at,
             old.definition.version,
         ):
-            heads.append({**_head(job), **keys})
+            heads.append({"tenant_id": job.tenant_id, "bucket": bucket_of(job.id), "id": job.id, **_head(job)})
         if job.definition.version != old.definition.version:
             versions.append({**key(job.tenant_id, job.id), **definition_to(job.definition)})
-        runs.extend(change.runs)
+        known = {run.id for run in (before.run, before.manual_run) if run is not None}
+        for run in change.runs:
+            (old_runs if run.id in known else new_runs).append(run_to(run))
         hints.extend(change.hints)
+        attempts.extend(change.attempts)
         removed += [_run_key(job, run_id) for run_id in change.removed_runs]
         if change.session is not None:
             sessions.append(session_to(change.session))
         if change.decision is not None and all(run.decision is None for run in change.runs):
             decided.append(decision_row(job, change.decision, change.cause))
-    if versions:
-        await connection.execute(insert(tables.job_versions), versions)
-    if schedules:
-        await connection.execute(_UPDATE_SCHEDULE, [_without(row, "created_at") for row in schedules])
-    if heads:
-        await connection.execute(_UPDATE_JOB, heads)
-    if removed:
-        await connection.execute(_DELETE_RUN, removed)
-    if runs:
-        await connection.execute(_PUT_RUN, [run_to(run) for run in runs])
-    if hints:
-        await connection.execute(_PUT_HINT, [hint_to(hint) for hint in hints])
-    if sessions:
-        await connection.execute(insert(tables.sessions), sessions)
-    await insert_decisions(connection, decided)
+    await _ADD_VERSION.run(link, versions)
+    await _PUT_SCHEDULE.run(link, schedules)
+    await _PUT_HEAD.run(link, heads)
+    await _DELETE_RUN.run(link, removed)
+    await _PUT_RUN.run(link, old_runs)
+    await _ADD_RUN.run(link, new_runs)
+    await _PUT_HINT.run(link, [hint_to(hint) for hint in hints])
+    await insert_attempts(link, attempts)
+    await _ADD_SESSION.run(link, sessions)
+    await insert_decisions(link, decided)
     if any(change.cause not in _QUIET for _, change in accepted):
-        await connection.execute(queries.WAKE)
+        await link.execute(queries.WAKE)
 
 
-async def _read_hints(connection: AsyncConnection, where: dict[str, Any]) -> dict[JobRef, list[Hint]]:
+async def _read_hints(link: Link, where: Sequence[list[Any]]) -> dict[JobRef, list[Hint]]:
     hints: dict[JobRef, list[Hint]] = {}
-    for row in (await connection.execute(queries.READ_HINTS, where)).mappings():
+    for row in await link.fetch(queries.READ_HINTS, *where):
         hints.setdefault(JobRef(row["tenant_id"], row["job_id"]), []).append(hint_from(row))
     return hints
 
 
-async def _read_runs(connection: AsyncConnection, schedules: Sequence[Row]) -> dict[str, Run]:
-    wanted = []
+async def _read_runs(link: Link, schedules: Sequence[Row], known: Mapping[str, Run]) -> dict[str, Run]:
+    found, wanted = {}, []
     for row in schedules:
         for run_id in (row["lease_run_id"] if row["lease_until"] else None, row["manual_run_id"]):
+            if run_id in known:
+                found[run_id] = known[run_id]
+                continue
             slot = slot_of(run_id) if run_id else None
             if slot is not None:
                 wanted.append((slot, row["tenant_id"], row["bucket"], run_id))
-    if not wanted:
-        return {}
-    slots, tenants, buckets, ids = (list(column) for column in zip(*wanted, strict=True))
-    where = {"slots": slots, "tenants": tenants, "buckets": buckets, "ids": ids}
-    rows = (await connection.execute(queries.READ_RUNS, where)).mappings().all()
-    return {row["id"]: run_from(row) for row in rows}
+    if wanted:
+        columns = (list(column) for column in zip(*wanted, strict=True))
+        found |= {row["id"]: run_from(row) for row in await link.fetch(queries.READ_RUNS, *columns)}
+    return found
 
 
-def _addresses(refs: Sequence[JobRef]) -> dict[str, Any]:
-    return {
-        "tenants": [ref.tenant_id for ref in refs],
-        "buckets": [bucket_of(ref.job_id) for ref in refs],
-        "jobs": [ref.job_id for ref in refs],
-    }
+def addresses(refs: Iterable[JobRef]) -> tuple[list[str], list[int], list[str]]:
+    """Return jobs' keys as arrays: tenants, buckets, ids."""
+    refs = list(refs)
+    return (
+        [ref.tenant_id for ref in refs],
+        [bucket_of(ref.job_id) for ref in refs],
+        [ref.job_id for ref in refs],
+    )
 
 
 def _head(job: Job) -> dict[str, Any]:
@@ -260,7 +290,7 @@ def _head(job: Job) -> dict[str, Any]:
 
 def _run_key(job: Job, run_id: str) -> dict[str, Any]:
     slot: datetime | None = slot_of(run_id)
-    return {"k_slot": slot, "k_tenant": job.tenant_id, "k_bucket": bucket_of(job.id), "k_id": run_id}
+    return {"scheduled_for": slot, "tenant_id": job.tenant_id, "bucket": bucket_of(job.id), "id": run_id}
 
 
 def decision_row(job: Job, decision: Decision, cause: str) -> dict[str, Any]:
@@ -271,7 +301,3 @@ def decision_row(job: Job, decision: Decision, cause: str) -> dict[str, Any]:
         "cause": cause,
         "decision": decision_to(decision),
     }
-
-
-def _without(row: dict[str, Any], name: str) -> dict[str, Any]:
-    return {column: value for column, value in row.items() if column != name}

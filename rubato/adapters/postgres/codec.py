@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from core.entities import (
+    Attempt,
     Author,
     Authority,
     Baseline,
@@ -279,6 +280,33 @@ def run_from(row: Row) -> Run:
         kind=SlotKind(row["kind"]),
         decision=decision_from(row["decision"]) if row["decision"] else None,
     )
+
+
+_ATTEMPT_PLAIN = (
+    "scheduled_for",
+    "tenant_id",
+    "run_id",
+    "worker_id",
+    "attempt",
+    "job_id",
+    "started_at",
+    "ended_at",
+    "status",
+    "status_code",
+    "duration_ms",
+    "error_message",
+)
+
+
+def attempt_to(attempt: Attempt) -> dict[str, Any]:
+    """Write an attempt's columns."""
+    row = {name: getattr(attempt, name) for name in _ATTEMPT_PLAIN}
+    return {**row, "bucket": bucket_of(attempt.job_id), "error_message": _clean(attempt.error_message)}
+
+
+def attempt_from(row: Row) -> Attempt:
+    """Read an attempt."""
+    return Attempt(**{name: row[name] for name in _ATTEMPT_PLAIN})
 
 
 _HINT_PLAIN = (

@@ -1,20 +1,23 @@
 """Connections: how they are made, how long anything may take, and what their failures mean."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+import asyncpg
 import orjson
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from core.errors import ConfigurationError, Conflict, Unavailable
 
 Engine = AsyncEngine  # what the wiring holds on to, without importing SQLAlchemy
+Link = asyncpg.Connection  # the driver's own connection: rows and arrays at its speed
 
 STATEMENT_S = 5  # on the server; a claim over a million jobs takes a hundredth of it
 LOCK_S = 2
@@ -23,19 +26,33 @@ CALL_S = 15.0  # on the client, for one whole call: connection, statements, comm
 CONNECT_S = 5.0
 POOL_WAIT_S = 5.0
 OLDEST_SERVER = 150000  # PostgreSQL 15
+KEY_TAKEN = "Another job has this key; choose another, or edit that job."
 _AWAY = ("08", "57P", "53", "25006", "58")  # connection, shutdown, resources, read-only, system error
 
 
-def connect(url: str, *, application: str, pool_size: int = 10) -> AsyncEngine:
-    """Return an engine for a `postgresql://` URL. Nothing is opened yet. Raises ConfigurationError."""
+# Statements over arrays of keys are nested loops over primary keys, whatever the statistics say at the moment; one plan
+# serves every batch, since planning a partitioned table costs more than running the statement.
+_KEYED = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_seqscan": "off",
+}
+
+
+def connect(url: str, *, application: str, pool_size: int = 10, keyed: bool = False) -> AsyncEngine:
+    """Return an engine for a `postgresql://` URL. Nothing is opened yet. Raises ConfigurationError.
+
+    `keyed`: its statements go by key only, as the run loop's do; they are planned once.
+    """
     return create_async_engine(
         driver_url(url),
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=POOL_WAIT_S,
-        pool_pre_ping=True,
+        pool_pre_ping=not keyed,
         pool_recycle=1800,
-        json_serializer=_to_json,
+        json_serializer=to_json,
         json_deserializer=orjson.loads,
         connect_args={
             "timeout": CONNECT_S,
@@ -47,9 +64,21 @@ def connect(url: str, *, application: str, pool_size: int = 10) -> AsyncEngine:
                 "lock_timeout": str(LOCK_S * 1000),
                 "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_S * 1000),
                 "jit": "off",
+                **(_KEYED if keyed else {}),
             },
         },
     )
+
+
+@asynccontextmanager
+async def patient(engine: AsyncEngine) -> AsyncIterator[AsyncEngine]:
+    """Yield an engine to the same database whose statements may take as long as they do; for migrations."""
+    arguments = {"timeout": CONNECT_S, "server_settings": {"application_name": "rubato migrate", "timezone": "UTC"}}
+    own = create_async_engine(engine.url, poolclass=NullPool, connect_args=arguments)
+    try:
+        yield own
+    finally:
+        await own.dispose()
 
 
 def driver_url(url: str) -> str:
@@ -98,29 +127,95 @@ async def wait_until_ready(engine: AsyncEngine, url: str, *, timeout_s: float) -
 
 
 @asynccontextmanager
-async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+async def transaction(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> AsyncIterator[AsyncConnection]:
     """One transaction under a deadline; what the driver raises becomes core's Unavailable or Conflict."""
-    try:
-        async with asyncio.timeout(CALL_S), engine.begin() as connection:
+    with _translated():
+        async with asyncio.timeout(deadline_s), engine.begin() as connection:
             yield connection
+
+
+@asynccontextmanager
+async def linked(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> AsyncIterator[Link]:
+    """One transaction on the driver's own connection; otherwise as `transaction`.
+
+    A connection whose statement was cut off is thrown away: rolling back over a dead line would outlast the deadline.
+    """
+    with _translated():
+        async with asyncio.timeout(deadline_s):
+            connection = await engine.connect()
+            try:
+                link = await link_of(connection)
+                begun = link.transaction()
+                await begun.start()
+                try:
+                    yield link
+                    await begun.commit()
+                except (asyncio.CancelledError, TimeoutError, OSError, asyncpg.InterfaceError):
+                    await _discard(connection, link)
+                    raise
+                except BaseException:
+                    if link.is_closed():
+                        await _discard(connection, link)
+                    else:
+                        await begun.rollback()
+                    raise
+            except (OSError, asyncpg.InterfaceError):
+                await connection.invalidate()
+                raise
+            finally:
+                await connection.close()
+
+
+async def link_of(connection: AsyncConnection) -> Link:
+    """Return the driver's connection beneath SQLAlchemy's; it shares the transaction that is open on it."""
+    raw = await connection.get_raw_connection()
+    link: Link = raw.driver_connection
+    return link
+
+
+async def _discard(connection: AsyncConnection, link: Link) -> None:
+    link.terminate()
+    await connection.invalidate()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
     except IntegrityError as error:
         if "uq_jobs_key" in str(error.orig):
-            raise Conflict("key_taken", "Another job has this key; choose another, or edit that job.") from error
+            raise Conflict("key_taken", KEY_TAKEN) from error
         raise
-    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name == "uq_jobs_key":
+            raise Conflict("key_taken", KEY_TAKEN) from error
+        raise
+    except (OperationalError, InterfaceError, PoolTimeoutError, asyncpg.InterfaceError) as error:
         raise Unavailable(f"the database cannot be used now: {_brief(error)}") from error
     except DBAPIError as error:
         state = getattr(error.orig, "sqlstate", None) or ""
-        if error.connection_invalidated or state.startswith(_AWAY) or state in ("57014", "55P03"):
+        if error.connection_invalidated or _is_away(state):
+            raise Unavailable(f"the database cannot be used now: {_brief(error)}") from error
+        raise
+    except asyncpg.PostgresError as error:
+        if _is_away(error.sqlstate or ""):
             raise Unavailable(f"the database cannot be used now: {_brief(error)}") from error
         raise
     except (TimeoutError, OSError) as error:
         raise Unavailable(f"the database cannot be reached: {_brief(error)}") from error
 
 
-def must_retry(error: SQLAlchemyError) -> bool:
+def must_retry(error: BaseException) -> bool:
     """Tell whether a transaction lost against another one and may simply be tried again."""
-    return getattr(getattr(error, "orig", None), "sqlstate", None) in ("40001", "40P01")
+    return (getattr(error, "sqlstate", None) or getattr(getattr(error, "orig", None), "sqlstate", None)) in (
+        "40001",
+        "40P01",
+    )
+
+
+def _is_away(state: str) -> bool:
+    """Tell whether an SQLSTATE says that the server cannot serve now, or that a wait was cut off."""
+    return state.startswith(_AWAY) or state in ("57014", "55P03")
 
 
 def _brief(error: BaseException) -> str:
@@ -130,6 +225,6 @@ def _brief(error: BaseException) -> str:
     return f"{type(cause).__name__} {message}".strip()
 
 
-def _to_json(value: object) -> str:
+def to_json(value: object) -> str:
     """Serialise for jsonb, which refuses the NUL character."""
     return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode().replace("\\u0000", "\\ufffd")

@@ -1,113 +1,192 @@
 """The race-critical statements, named and described; everything else that touches rows is in the store.
 
 Who may write a schedule row: whoever holds its row lock, and, of the workers, only the one whose token is current.
+Those with `$1` go over the driver's connection, those with `:name` through SQLAlchemy.
 """
 
 from sqlalchemy import text
 
-# Lease due jobs. Rows that another claimer has locked are passed over, so two claimers never wait for, nor get, the
-# same job. Moving `ready_at` to the lease's end takes the row out of the range that the next claim scans, and puts it
-# back by itself when the worker dies. An unfinished lease's run is kept (the claimer takes it over); else a pending
-# manual request goes first; else the run row is made by the caller in the same transaction.
-CLAIM = text(
-    """
-    WITH due AS (
-        SELECT s.tenant_id, s.bucket, s.job_id
-        FROM schedules s
-        WHERE s.ready_at <= statement_timestamp()
-          AND (CAST(:buckets AS smallint[]) IS NULL OR s.bucket = ANY(CAST(:buckets AS smallint[])))
-          AND NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id = s.tenant_id AND t.suspended_reason IS NOT NULL)
-        ORDER BY s.ready_at
-        LIMIT :limit
+_CLAIMABLE = """s.ready_at <= statement_timestamp() + $4
+          AND (s.ready_at <= statement_timestamp() OR (s.lease_until IS NULL AND s.ready_at = s.slot_at))
+          AND ($6::smallint[] IS NULL OR s.bucket = ANY($6))"""
+
+# Lease jobs that are due, or whose slot comes within the look-ahead ($4), and make their claimed run rows.
+#
+# Rows that another claimer has locked are passed over, so two claimers never wait for, nor get, the same job. Moving
+# `ready_at` to the lease's end takes the row out of the range that the next claim scans, and puts it back by itself
+# when the worker dies. An unfinished lease's run is kept (the claimer takes it over); else a pending manual request
+# goes first; else the slot's run is made here, named by the entropy ($5) of its place in the batch.
+#
+# The head of the queue is taken as it stands, unless ($7) it is long, or rows of suspended or held-back tenants ($8)
+# may lie in it: then the due tenants are walked through their own index, passing over what may not run without
+# touching a row of it, and each gets an equal share. A million rows of one tenant cost the others nothing.
+CLAIM = f"""
+    WITH RECURSIVE mode AS MATERIALIZED (
+        SELECT $7::boolean OR cardinality($8::text[]) > 0
+               OR EXISTS (SELECT 1 FROM tenants WHERE suspended_reason IS NOT NULL) AS fair
+    ),
+    tenant_walk AS (
+        SELECT (SELECT s.tenant_id FROM schedules s WHERE s.ready_at IS NOT NULL ORDER BY s.tenant_id LIMIT 1) AS id
+        WHERE (SELECT fair FROM mode)
+        UNION ALL
+        SELECT (SELECT s.tenant_id FROM schedules s WHERE s.ready_at IS NOT NULL AND s.tenant_id > w.id
+                ORDER BY s.tenant_id LIMIT 1)
+        FROM tenant_walk w WHERE w.id IS NOT NULL
+    ),
+    due_tenants AS MATERIALIZED (
+        SELECT w.id, oldest.ready_at
+        FROM tenant_walk w
+        JOIN tenants t ON t.id = w.id AND t.suspended_reason IS NULL
+        CROSS JOIN LATERAL (
+            SELECT s.ready_at FROM schedules s
+            WHERE s.tenant_id = w.id AND s.ready_at <= statement_timestamp() + $4
+            ORDER BY s.ready_at LIMIT 1
+        ) AS oldest
+        WHERE w.id <> ALL ($8)
+    ),
+    share AS MATERIALIZED (
+        SELECT greatest(1, ceil($2::float8 / greatest(1, count(*)))::bigint) AS rows FROM due_tenants
+    ),
+    fair AS (
+        SELECT mine.*
+        FROM (SELECT * FROM due_tenants ORDER BY ready_at LIMIT $2) AS t
+        CROSS JOIN LATERAL (
+            SELECT s.tenant_id, s.bucket, s.job_id FROM schedules s
+            WHERE s.tenant_id = t.id AND {_CLAIMABLE}
+            ORDER BY s.ready_at LIMIT (SELECT rows FROM share)
+            FOR UPDATE OF s SKIP LOCKED
+        ) AS mine
+        LIMIT $2
+    ),
+    head AS (
+        SELECT s.tenant_id, s.bucket, s.job_id FROM schedules s
+        WHERE NOT (SELECT fair FROM mode) AND {_CLAIMABLE}
+        ORDER BY s.ready_at LIMIT $2
         FOR UPDATE OF s SKIP LOCKED
+    ),
+    picked AS MATERIALIZED (
+        SELECT tenant_id, bucket, job_id, row_number() OVER ()::int AS place
+        FROM (SELECT * FROM fair UNION ALL SELECT * FROM head) AS both_ways
+    ),
+    leased AS (
+        UPDATE schedules s
+        SET token = s.token + 1,
+            lease_worker = $1,
+            lease_until = statement_timestamp() + $3,
+            ready_at = statement_timestamp() + $3,
+            lease_run_id = CASE
+                WHEN s.lease_run_id <> '' THEN s.lease_run_id
+                WHEN s.manual_at <= statement_timestamp() THEN s.manual_run_id
+                WHEN s.slot_at <= statement_timestamp() + $4
+                    THEN rubato_run_id((extract(epoch FROM s.slot_at) * 1000000)::bigint, ($5::text[])[p.place])
+                ELSE ''
+            END
+        FROM picked p JOIN schedules was
+          ON was.tenant_id = p.tenant_id AND was.bucket = p.bucket AND was.job_id = p.job_id
+        WHERE s.tenant_id = p.tenant_id AND s.bucket = p.bucket AND s.job_id = p.job_id
+        RETURNING s.*, was.lease_until AS lapsed_at,
+                  coalesce(was.lease_run_id, '') = '' AND s.lease_run_id <> ''
+                  AND s.lease_run_id IS DISTINCT FROM s.manual_run_id AS is_new
+    ),
+    made AS (
+        INSERT INTO runs (scheduled_for, tenant_id, bucket, id, job_id, status, trigger, kind, attempt, job_version,
+                          worker_id, created_at, truncated, skipped_more, discarded)
+        SELECT slot_at, tenant_id, bucket, lease_run_id, job_id, 'claimed', 'scheduled', slot_kind, 1, version,
+               $1, statement_timestamp(), false, false, false
+        FROM leased WHERE is_new
+        ON CONFLICT DO NOTHING
     )
-    UPDATE schedules s
-    SET token = s.token + 1,
-        lease_worker = :worker,
-        lease_until = statement_timestamp() + CAST(:lease AS interval),
-        ready_at = statement_timestamp() + CAST(:lease AS interval),
-        lease_run_id = CASE
-            WHEN s.lease_run_id <> '' THEN s.lease_run_id
-            WHEN s.manual_at <= statement_timestamp() THEN s.manual_run_id
-            ELSE ''
-        END
-    FROM due
-    WHERE s.tenant_id = due.tenant_id AND s.bucket = due.bucket AND s.job_id = due.job_id
-    RETURNING s.tenant_id, s.bucket, s.job_id, s.token, s.lease_run_id, s.slot_at, s.slot_kind, s.version,
-              s.slot_at <= statement_timestamp() AS slot_is_due
+    SELECT leased.*, statement_timestamp() AS now_at FROM leased
     """
-)
 
-# Name the run of a claim made in this transaction.
-NAME_RUN = text(
-    """
-    UPDATE schedules SET lease_run_id = :run_id
-    WHERE tenant_id = :tenant_id AND bucket = :bucket AND job_id = :job_id AND token = :token
-    """
-)
+# When something may be due that this statement's transaction has not claimed, and the clock.
+NEXT_READY = "SELECT statement_timestamp() AS now_at, (SELECT min(ready_at) FROM schedules) AS ready_at"
 
-NEXT_READY = text("SELECT min(ready_at) FROM schedules WHERE ready_at IS NOT NULL")
+# Mark claimed runs as running, at their slot at the earliest. What has another token or version by now, or is
+# suspended, is missing from the answer and left as it is.
+START = """
+    WITH held AS (
+        SELECT * FROM unnest($2::text[], $3::smallint[], $4::text[], $5::bigint[], $6::integer[], $7::text[],
+                             $8::timestamptz[])
+               AS v (tenant_id, bucket, job_id, token, version, run_id, slot_at)
+    ),
+    begun AS (
+        UPDATE schedules s SET last_start_at = greatest(clock_timestamp(), held.slot_at)
+        FROM held
+        WHERE s.tenant_id = held.tenant_id AND s.bucket = held.bucket AND s.job_id = held.job_id
+          AND s.token = held.token AND s.lease_worker = $1 AND s.version = held.version
+          AND s.lease_run_id = held.run_id AND s.deleted_at IS NULL
+          AND NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id = s.tenant_id AND t.suspended_reason IS NOT NULL)
+        RETURNING s.tenant_id, s.bucket, s.job_id, s.slot_at, s.lease_run_id, s.last_start_at
+    )
+    UPDATE runs r SET status = 'running', started_at = begun.last_start_at, worker_id = $1
+    FROM begun
+    WHERE r.scheduled_for = begun.slot_at AND r.tenant_id = begun.tenant_id AND r.bucket = begun.bucket
+      AND r.id = begun.lease_run_id AND r.status IN ('claimed', 'running')
+    RETURNING r.job_id, r.started_at
+    """
+
+_WANTED = "unnest($1::text[], $2::smallint[], $3::text[]) AS wanted (tenant_id, bucket, job_id)"
 
 # Lock the schedules of a batch, always in the same order, so that two batches cannot wait for each other in a circle.
-LOCK_SCHEDULES = text(
-    """
-    SELECT s.* FROM schedules s
-    JOIN unnest(CAST(:tenants AS text[]), CAST(:buckets AS smallint[]), CAST(:jobs AS text[]))
-         AS wanted (tenant_id, bucket, job_id)
-      ON s.tenant_id = wanted.tenant_id AND s.bucket = wanted.bucket AND s.job_id = wanted.job_id
+READ_SCHEDULES = f"""
+    SELECT s.* FROM {_WANTED}
+    JOIN schedules s ON s.tenant_id = wanted.tenant_id AND s.bucket = wanted.bucket AND s.job_id = wanted.job_id
     ORDER BY s.bucket, s.tenant_id, s.job_id
-    FOR UPDATE OF s
     """
-)
-READ_SCHEDULES = text(str(LOCK_SCHEDULES.text).replace("FOR UPDATE OF s", ""))
+LOCK_SCHEDULES = f"{READ_SCHEDULES} FOR UPDATE OF s"
 
-# What belongs to schedules already locked: read after the locks, in a statement of its own, so that it sees what the
-# transactions that held them before have committed.
-READ_JOBS = text(
-    """
-    SELECT v.*, j.updated_at, j.deleted_at, clock_timestamp() AS now_at
-    FROM unnest(CAST(:tenants AS text[]), CAST(:buckets AS smallint[]), CAST(:jobs AS text[]),
-                CAST(:versions AS integer[])) AS wanted (tenant_id, bucket, job_id, version)
+# What belongs to schedules already locked: read after the locks, in statements of their own, so that they see what
+# the transactions that held them before have committed.
+READ_DEFINITIONS = """
+    SELECT v.*, j.updated_at
+    FROM unnest($1::text[], $2::smallint[], $3::text[], $4::integer[]) AS wanted (tenant_id, bucket, job_id, version)
     JOIN jobs j ON j.tenant_id = wanted.tenant_id AND j.bucket = wanted.bucket AND j.id = wanted.job_id
     JOIN job_versions v ON v.tenant_id = wanted.tenant_id AND v.bucket = wanted.bucket
          AND v.job_id = wanted.job_id AND v.version = wanted.version
     """
-)
-READ_HINTS = text(
-    """
+READ_LIMITS = "SELECT t.*, clock_timestamp() AS now_at FROM tenants t WHERE t.id = ANY($1::text[])"
+READ_HINTS = f"""
     SELECT h.*
-    FROM unnest(CAST(:tenants AS text[]), CAST(:buckets AS smallint[]), CAST(:jobs AS text[]))
-         AS wanted (tenant_id, bucket, job_id)
+    FROM {_WANTED}
     JOIN hints h ON h.tenant_id = wanted.tenant_id AND h.bucket = wanted.bucket AND h.job_id = wanted.job_id
     WHERE h.state = 'active'
        OR (h.kind = 'pause' AND h.author <> 'user' AND h.state NOT IN ('shadow', 'rejected')
            AND h.ended_at > statement_timestamp() - interval '7 days')
     ORDER BY h.id
     """
-)
-READ_RUNS = text(
-    """
+READ_RUNS = """
     SELECT r.*
-    FROM unnest(CAST(:slots AS timestamptz[]), CAST(:tenants AS text[]), CAST(:buckets AS smallint[]),
-                CAST(:ids AS text[])) AS wanted (scheduled_for, tenant_id, bucket, id)
+    FROM unnest($1::timestamptz[], $2::text[], $3::smallint[], $4::text[])
+         AS wanted (scheduled_for, tenant_id, bucket, id)
     JOIN runs r ON r.scheduled_for = wanted.scheduled_for AND r.tenant_id = wanted.tenant_id
          AND r.bucket = wanted.bucket AND r.id = wanted.id
     """
-)
 
-# Extend leases by token; a row that is missing from the answer is no longer this worker's.
-RENEW = text(
-    """
-    UPDATE schedules s
-    SET lease_until = statement_timestamp() + CAST(:lease AS interval),
-        ready_at = statement_timestamp() + CAST(:lease AS interval)
-    FROM unnest(CAST(:tenants AS text[]), CAST(:buckets AS smallint[]), CAST(:jobs AS text[]),
-                CAST(:tokens AS bigint[])) AS held (tenant_id, bucket, job_id, token)
+# Extend leases by token; a row that is missing from the answer is no longer this worker's. The rows are locked in the
+# order of LOCK_SCHEDULES first: a batch that settles some of them may be under way.
+RENEW = """
+    WITH held AS MATERIALIZED (
+        SELECT s.tenant_id, s.bucket, s.job_id
+        FROM unnest($3::text[], $4::smallint[], $5::text[], $6::bigint[]) AS v (tenant_id, bucket, job_id, token)
+        JOIN schedules s ON s.tenant_id = v.tenant_id AND s.bucket = v.bucket AND s.job_id = v.job_id
+             AND s.token = v.token AND s.lease_worker = $1
+        ORDER BY s.bucket, s.tenant_id, s.job_id
+        FOR UPDATE OF s
+    )
+    UPDATE schedules s SET lease_until = statement_timestamp() + $2, ready_at = statement_timestamp() + $2
+    FROM held
     WHERE s.tenant_id = held.tenant_id AND s.bucket = held.bucket AND s.job_id = held.job_id
-      AND s.token = held.token AND s.lease_worker = :worker
     RETURNING s.job_id
     """
-)
+
+# Put off jobs that were just given back: not before this long.
+HOLD_BACK = f"""
+    UPDATE schedules s SET ready_at = statement_timestamp() + $4
+    FROM {_WANTED}
+    WHERE s.tenant_id = wanted.tenant_id AND s.bucket = wanted.bucket AND s.job_id = wanted.job_id
+      AND s.lease_until IS NULL AND s.ready_at <= statement_timestamp() + $4
+    """
 
 # Take test runs that nobody has, or whose worker is gone. They hold no lease on their job.
 CLAIM_TESTS = text(
@@ -115,7 +194,7 @@ CLAIM_TESTS = text(
     WITH waiting AS (
         SELECT r.scheduled_for, r.tenant_id, r.bucket, r.id
         FROM runs r
-        WHERE r.trigger = 'test'
+        WHERE r.test_token IS NOT NULL
           AND (r.status = 'claimed' OR (r.status = 'running' AND r.test_lease_until <= statement_timestamp()))
         ORDER BY r.scheduled_for
         LIMIT :limit
@@ -124,7 +203,7 @@ CLAIM_TESTS = text(
     UPDATE runs r
     SET status = 'running', worker_id = :worker, started_at = statement_timestamp(),
         attempt = r.attempt + CASE WHEN r.status = 'running' THEN 1 ELSE 0 END,
-        test_token = coalesce(r.test_token, 0) + 1,
+        test_token = r.test_token + 1,
         test_lease_until = statement_timestamp() + CAST(:lease AS interval)
                            + make_interval(secs => v.timeout_ms / 1000.0)
     FROM waiting, job_versions v
@@ -172,4 +251,4 @@ BACKLOG = text(
     """
 )
 
-WAKE = text("SELECT pg_notify('rubato_wake', '')")
+WAKE = "SELECT pg_notify('rubato_wake', '')"

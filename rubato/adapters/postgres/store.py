@@ -2,19 +2,34 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
+import asyncpg
 from sqlalchemy import Select, and_, func, literal_column, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.entities import Decision, Definition, Hint, HintState, Job, JobStatus, Limits, PlannerMode, Run
+from core.entities import (
+    Attempt,
+    Decision,
+    Definition,
+    Hint,
+    HintState,
+    Job,
+    JobStatus,
+    Limits,
+    PlannerMode,
+    Run,
+    RunStatus,
+    SlotKind,
+    Trigger,
+)
 from core.errors import LeaseLostError, NotFound, RubatoError, Unavailable
 from core.hints import is_active
-from core.ids import bucket_of, run_id, slot_of
+from core.ids import bucket_of, slot_of
 from core.ports.ids import Ids
 from core.ports.store import (
     Backlog,
@@ -30,17 +45,24 @@ from core.ports.store import (
     TestClaim,
     Transition,
 )
+from core.reschedule import give_back
 from core.sessions import PlanningContext, Session
 from rubato.adapters.postgres import queries, tables
 from rubato.adapters.postgres.changes import (
+    Definitions,
+    addresses,
     change_many,
     decision_row,
+    insert_attempts,
     insert_decisions,
     insert_job,
+    job_from,
+    read_definitions,
     read_limits,
     read_snapshots,
 )
 from rubato.adapters.postgres.codec import (
+    attempt_from,
     decision_from,
     definition_from,
     hint_from,
@@ -51,7 +73,7 @@ from rubato.adapters.postgres.codec import (
     session_from,
     session_to,
 )
-from rubato.adapters.postgres.engine import must_retry, transaction
+from rubato.adapters.postgres.engine import CALL_S, link_of, linked, must_retry, transaction
 
 _ATTEMPTS = 3  # at a transaction that lost against another
 _SIBLINGS = 20
@@ -60,10 +82,23 @@ _SIBLINGS = 20
 class PostgresStore:
     """Jobs, runs, hints and sessions in PostgreSQL. Its clock is the database's."""
 
-    def __init__(self, engine: AsyncEngine, ids: Ids, *, operator_minimum: timedelta = timedelta(seconds=1)) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        ids: Ids,
+        *,
+        operator_minimum: timedelta = timedelta(seconds=1),
+        loop_engine: AsyncEngine | None = None,
+        renewal_engine: AsyncEngine | None = None,
+    ) -> None:
+        """`loop_engine`: for what the run loop does at every run. `renewal_engine`: for renewals, which must not wait
+        behind anything else. Without them everything shares `engine`."""
         self._engine = engine
+        self._loop_engine = loop_engine or engine
+        self._renewal_engine = renewal_engine or self._loop_engine
         self._ids = ids
         self._operator_minimum = operator_minimum
+        self._definitions = Definitions()
 
     async def now(self) -> datetime:
         """Return the database's clock."""
@@ -73,18 +108,18 @@ class PostgresStore:
 
     async def limits(self, tenant_id: str) -> Limits:
         """Return what operator and tenant allow."""
-        async with self._transaction() as connection:
-            found = await read_limits(connection, [tenant_id], self._operator_minimum)
+        async with linked(self._engine) as link:
+            found, _ = await read_limits(link, [tenant_id], self._operator_minimum)
         if tenant_id not in found:
             raise NotFound(f"There is no tenant {tenant_id}.")
         return found[tenant_id]
 
     async def add_job(self, job: Job, decision: Decision) -> None:
         """Store a new job with its first definition and decision, and wake the workers."""
-        async with self._transaction() as connection:
-            await insert_job(connection, job)
-            await insert_decisions(connection, [decision_row(job, decision, "registration")])
-            await connection.execute(queries.WAKE)
+        async with linked(self._engine) as link:
+            await insert_job(link, job)
+            await insert_decisions(link, [decision_row(job, decision, "registration")])
+            await link.execute(queries.WAKE)
 
     async def job(self, tenant_id: str, job_id: str) -> Job:
         """Return a job that is not deleted."""
@@ -98,8 +133,8 @@ class PostgresStore:
     async def snapshot(self, tenant_id: str, job_id: str) -> Snapshot:
         """Return what a transition would see, without locking."""
         ref = JobRef(tenant_id, job_id)
-        async with self._transaction() as connection:
-            found = await read_snapshots(connection, [ref], lock=False, operator_minimum=self._operator_minimum)
+        async with linked(self._engine) as link:
+            found = await read_snapshots(link, [ref], lock=False, operator_minimum=self._operator_minimum)
         if ref not in found:
             raise NotFound(f"There is no job {job_id}.")
         return found[ref]
@@ -158,90 +193,127 @@ class PostgresStore:
             raise answer
         return answer
 
-    async def change_many(self, work: Sequence[tuple[JobRef, Transition]]) -> list[Change | RubatoError]:
+    async def change_many(
+        self, work: Sequence[tuple[JobRef, Transition]], *, runs: Mapping[str, Run] | None = None
+    ) -> list[Change | RubatoError]:
         """Do the same for many jobs in one transaction, tried again when it lost against another."""
         if not work:
             return []
+        batch = len(work) > 1 or runs is not None
         for _ in range(_ATTEMPTS):
             try:
-                async with self._transaction() as connection:
-                    return await change_many(connection, work, operator_minimum=self._operator_minimum)
-            except DBAPIError as error:
+                async with linked(self._loop_engine if batch else self._engine) as link:
+                    return await change_many(
+                        link,
+                        work,
+                        operator_minimum=self._operator_minimum,
+                        definitions=self._definitions if batch else None,
+                        runs=runs,
+                    )
+            except (DBAPIError, asyncpg.PostgresError) as error:
                 if not must_retry(error):
                     raise
         raise Unavailable("the database is too busy with the same jobs; try again")
 
     async def claim(
-        self, worker_id: str, *, limit: int, lease: timedelta, buckets: Sequence[int] | None = None
+        self,
+        worker_id: str,
+        *,
+        limit: int,
+        lease: timedelta,
+        ahead: timedelta = timedelta(0),
+        buckets: Sequence[int] | None = None,
+        is_fair: bool = False,
+        without: Sequence[str] = (),
     ) -> Claims:
-        """Lease due jobs, earliest first, and make their claimed rows, in one transaction."""
-        where = {
-            "limit": limit,
-            "worker": worker_id,
-            "lease": lease,
-            "buckets": list(buckets) if buckets is not None else None,
-        }
-        async with self._transaction() as connection:
-            now: datetime = (await connection.execute(text("SELECT clock_timestamp()"))).scalar_one()
-            rows = (await connection.execute(queries.CLAIM, where)).mappings().all()
-            named = {row["job_id"]: run_id(row["slot_at"], self._ids.entropy()) for row in rows if _needs_run(row)}
-            if named:
-                fresh = [row for row in rows if row["job_id"] in named]
-                await connection.execute(
-                    insert(tables.runs), [_claimed_row(row, named[row["job_id"]], worker_id, now) for row in fresh]
-                )
-                await connection.execute(queries.NAME_RUN, [_naming(row, named[row["job_id"]]) for row in fresh])
-            next_ready_at = (await connection.execute(queries.NEXT_READY)).scalar_one()
-        claimed = tuple(
-            Claimed(
-                JobRef(row["tenant_id"], row["job_id"]),
-                row["token"],
-                row["slot_at"] or now,
-                named.get(row["job_id"], row["lease_run_id"]),
+        """Lease due jobs, earliest first, and make their claimed rows, in one statement."""
+        entropies = [self._ids.entropy() for _ in range(limit)]
+        async with linked(self._loop_engine) as link:
+            rows = await link.fetch(
+                queries.CLAIM,
+                worker_id,
+                limit,
+                lease,
+                ahead,
+                entropies,
+                list(buckets) if buckets is not None else None,
+                is_fair,
+                list(without),
             )
-            for row in rows
-        )
-        return Claims(now, claimed, next_ready_at)
+            defined = await read_definitions(link, rows, self._definitions)
+            if len(rows) < limit:
+                clock = await link.fetchrow(queries.NEXT_READY)
+                now, next_ready_at = clock["now_at"], clock["ready_at"]
+            else:
+                now = next_ready_at = rows[0]["now_at"]
+        claimed = []
+        for row in rows:
+            ref = JobRef(row["tenant_id"], row["job_id"])
+            job = job_from(row, defined[ref])
+            run = _claimed_run(row, worker_id) if row["is_new"] else None
+            claimed.append(Claimed(ref, row["token"], job, run, row["lapsed_at"]))
+        return Claims(now, tuple(claimed), next_ready_at)
+
+    async def start(self, worker_id: str, claims: Sequence[Claimed]) -> dict[str, datetime]:
+        """Mark claimed runs as running, in one statement."""
+        held = sorted(claims, key=lambda claim: (bucket_of(claim.ref.job_id), claim.ref.tenant_id, claim.ref.job_id))
+        slots = [claim.run.scheduled_for if claim.run else None for claim in held]
+        async with linked(self._loop_engine) as link:
+            rows = await link.fetch(
+                queries.START,
+                worker_id,
+                *addresses(claim.ref for claim in held),
+                [claim.token for claim in held],
+                [claim.job.definition.version for claim in held],
+                [claim.run.id if claim.run else None for claim in held],
+                slots,
+            )
+        return {row["job_id"]: row["started_at"] for row in rows}
 
     async def renew(self, worker_id: str, held: Sequence[tuple[JobRef, int]], *, lease: timedelta) -> list[JobRef]:
         """Extend leases by token; return those no longer held."""
         refs = [ref for ref, _ in held]
-        where = {
-            "worker": worker_id,
-            "lease": lease,
-            "tenants": [ref.tenant_id for ref in refs],
-            "buckets": [bucket_of(ref.job_id) for ref in refs],
-            "jobs": [ref.job_id for ref in refs],
-            "tokens": [token for _, token in held],
-        }
-        async with self._transaction() as connection:
-            kept = set((await connection.execute(queries.RENEW, where)).scalars())
+        deadline_s = min(CALL_S, lease.total_seconds() / 4)
+        async with linked(self._renewal_engine, deadline_s=deadline_s) as link:
+            rows = await link.fetch(
+                queries.RENEW, worker_id, lease, *addresses(refs), [token for _, token in held]
+            )
+        kept = {row["job_id"] for row in rows}
         return [ref for ref in refs if ref.job_id not in kept]
 
-    async def release(self, worker_id: str, held: Sequence[tuple[JobRef, int]]) -> None:
+    async def release(
+        self, worker_id: str, held: Sequence[tuple[JobRef, int]], *, hold_back: timedelta = timedelta(0)
+    ) -> None:
         """Give back claims that were not sent; their rows go."""
-        tokens = dict(held)
+        answers = await self.change_many(
+            [(ref, partial(give_back, worker_id=worker_id, token=token)) for ref, token in held], runs={}
+        )
+        back = [ref for (ref, _), answer in zip(held, answers, strict=True) if not isinstance(answer, RubatoError)]
+        if back and hold_back:
+            async with linked(self._loop_engine) as link:
+                await link.execute(queries.HOLD_BACK, *addresses(back), hold_back)
 
-        def give_back(snapshot: Snapshot) -> Change:
-            job, run = snapshot.job, snapshot.run
-            lease = job.schedule.lease
-            token = tokens[JobRef(job.tenant_id, job.id)]
-            if lease is None or job.schedule.token != token or lease.worker_id != worker_id:
-                raise LeaseLostError
-            if run is not None and run.status.value == "running":
-                raise LeaseLostError("The run has been sent; it cannot be given back.")
-            schedule = replace(job.schedule, lease=None, token=token + 1)
-            scheduled = run is not None and run.trigger.value != "manual"
-            removed = (run.id,) if scheduled and run is not None else ()
-            return Change(replace(job, schedule=schedule), "release", removed_runs=removed)
+    async def add_attempts(self, attempts: Sequence[Attempt]) -> None:
+        """Record attempts that did not become their run's outcome."""
+        async with linked(self._engine) as link:
+            await insert_attempts(link, attempts)
 
-        await self.change_many([(ref, give_back) for ref, _ in held])
+    async def attempts(self, tenant_id: str, run_id: str) -> list[Attempt]:
+        """Return a run's attempts that did not become its outcome, oldest first."""
+        statement = select(tables.attempts).where(
+            tables.attempts.c.scheduled_for == slot_of(run_id),
+            tables.attempts.c.tenant_id == tenant_id,
+            tables.attempts.c.run_id == run_id,
+        )
+        async with self._transaction() as connection:
+            rows = (await connection.execute(statement.order_by(tables.attempts.c.attempt))).mappings().all()
+        return [attempt_from(row) for row in rows]
 
     async def add_test_run(self, run: Run) -> None:
         """Store a test run for any worker to pick up."""
         async with self._transaction() as connection:
-            await connection.execute(insert(tables.runs), run_to(run))
-            await connection.execute(queries.WAKE)
+            await connection.execute(insert(tables.runs), {**run_to(run), "test_token": 0})
+            await connection.execute(text(queries.WAKE))
 
     async def claim_tests(self, worker_id: str, *, limit: int, lease: timedelta) -> list[TestClaim]:
         """Take pending test runs and mark them running."""
@@ -249,7 +321,7 @@ class PostgresStore:
             where = {"worker": worker_id, "limit": limit, "lease": lease}
             rows = (await connection.execute(queries.CLAIM_TESTS, where)).mappings().all()
             refs = [JobRef(row["tenant_id"], row["job_id"]) for row in rows]
-            found = await read_snapshots(connection, refs, lock=False, operator_minimum=self._operator_minimum)
+            found = await self._snapshots(connection, refs)
         return [
             TestClaim(run_from(row), found[ref].job, row["test_token"]) for row, ref in zip(rows, refs, strict=True)
         ]
@@ -262,7 +334,7 @@ class PostgresStore:
             update(runs)
             .where(_of_run(run.tenant_id, run.id, run.scheduled_for), runs.c.bucket == bucket_of(run.job_id))
             .where(runs.c.test_token == claim.token)
-            .values({**values, "test_lease_until": None})
+            .values({**values, "test_token": None, "test_lease_until": None})
         )
         async with self._transaction() as connection:
             if (await connection.execute(statement)).rowcount != 1:
@@ -281,7 +353,7 @@ class PostgresStore:
                 )
             rows = answer.mappings().all()
             refs = [JobRef(row["tenant_id"], row["job_id"]) for row in rows]
-            snapshots = await read_snapshots(connection, refs, lock=False, operator_minimum=self._operator_minimum)
+            snapshots = await self._snapshots(connection, refs)
             claims = []
             for row, ref in zip(rows, refs, strict=True):
                 snapshot = snapshots[ref]
@@ -398,6 +470,12 @@ class PostgresStore:
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:
         async with transaction(self._engine) as connection:
             yield connection
+
+    async def _snapshots(self, connection: AsyncConnection, refs: Sequence[JobRef]) -> dict[JobRef, Snapshot]:
+        link = await link_of(connection)
+        return await read_snapshots(
+            link, refs, lock=False, operator_minimum=self._operator_minimum, definitions=self._definitions
+        )
 
     async def _latest_decision(self, connection: AsyncConnection, tenant_id: str, job_id: str) -> Decision | None:
         """A settled run carries its decision; those that something else caused have rows of their own."""
@@ -524,35 +602,16 @@ def _page(items: list[Any], limit: int) -> Page[Any]:
     return Page(items[:limit], (items[limit - 1].id,) if len(items) > limit else None)
 
 
-def _needs_run(row: Mapping[Any, Any]) -> bool:
-    return not row["lease_run_id"] and row["slot_is_due"] is True
-
-
-def _claimed_row(row: Mapping[Any, Any], named: str, worker_id: str, now: datetime) -> dict[str, Any]:
-    return {
-        "scheduled_for": row["slot_at"],
-        "tenant_id": row["tenant_id"],
-        "bucket": row["bucket"],
-        "id": named,
-        "job_id": row["job_id"],
-        "status": "claimed",
-        "trigger": "scheduled",
-        "kind": row["slot_kind"],
-        "attempt": 1,
-        "job_version": row["version"],
-        "worker_id": worker_id,
-        "created_at": now,
-        "truncated": False,
-        "skipped_more": False,
-        "discarded": False,
-    }
-
-
-def _naming(row: Mapping[Any, Any], named: str) -> dict[str, Any]:
-    return {
-        "tenant_id": row["tenant_id"],
-        "bucket": row["bucket"],
-        "job_id": row["job_id"],
-        "token": row["token"],
-        "run_id": named,
-    }
+def _claimed_run(row: Mapping[Any, Any], worker_id: str) -> Run:
+    return Run(
+        id=row["lease_run_id"],
+        tenant_id=row["tenant_id"],
+        job_id=row["job_id"],
+        scheduled_for=row["slot_at"],
+        status=RunStatus.CLAIMED,
+        trigger=Trigger.SCHEDULED,
+        created_at=row["now_at"],
+        kind=SlotKind(row["slot_kind"]),
+        job_version=row["version"],
+        worker_id=worker_id,
+    )

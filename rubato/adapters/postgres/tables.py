@@ -224,6 +224,7 @@ schedules = Table(
     Column("plan_token", BigInteger, nullable=False),
     Column("plan_ready_at", Instant),
     Column("plan_last_run_at", Instant),
+    Column("deleted_at", Instant),
     ForeignKeyConstraint(["tenant_id", "bucket", "job_id"], ["jobs.tenant_id", "jobs.bucket", "jobs.id"]),
     _one_of("status", JobStatus, "status"),
     _one_of("slot_source", Source, "slot_source"),
@@ -232,7 +233,6 @@ schedules = Table(
     CheckConstraint("(lease_until IS NULL) = (lease_worker IS NULL)", name="lease_is_whole"),
     CheckConstraint("status <> 'retired' OR slot_at IS NULL OR lease_until IS NOT NULL", name="retired_has_no_slot"),
     Index("ix_schedules_ready", "ready_at", postgresql_where=text("ready_at IS NOT NULL")),
-    Index("ix_schedules_bucket_ready", "bucket", "ready_at", postgresql_where=text("ready_at IS NOT NULL")),
     Index("ix_schedules_tenant_ready", "tenant_id", "ready_at", postgresql_where=text("ready_at IS NOT NULL")),
     Index("ix_schedules_plan_ready", "plan_ready_at", postgresql_where=text("plan_ready_at IS NOT NULL")),
     postgresql_with={"fillfactor": 70},
@@ -279,12 +279,27 @@ runs = Table(
     Index("uq_runs_slot", "scheduled_for", "tenant_id", "bucket", "job_id", "trigger", unique=True),
     Index("ix_runs_job", "tenant_id", "bucket", "job_id", "id"),
     Index("ix_runs_tenant", "tenant_id", "id"),
-    Index(
-        "ix_runs_tests",
-        "scheduled_for",
-        postgresql_where=text("trigger = 'test' AND status IN ('claimed', 'running')"),
-    ),
+    Index("ix_runs_tests", "scheduled_for", postgresql_where=text("test_token IS NOT NULL")),  # a test not yet ended
     postgresql_partition_by="RANGE (scheduled_for)",
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("scheduled_for", Instant, primary_key=True),
+    Column("tenant_id", Identifier, primary_key=True),
+    Column("bucket", SmallInteger, primary_key=True),
+    Column("run_id", Identifier, primary_key=True),
+    Column("worker_id", Identifier, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("job_id", Identifier, nullable=False),
+    Column("started_at", Instant),
+    Column("ended_at", Instant, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("status_code", Integer),
+    Column("duration_ms", BigInteger),
+    Column("error_message", Text),
+    CheckConstraint("status IN ('lost', 'discarded')", name="status"),
 )
 
 hints = Table(
