@@ -216,13 +216,16 @@ def revoke_ahead(schedule: Schedule, run: Run | None, now: datetime) -> tuple[Sc
 
 
 def park(snapshot: Snapshot, reason: str) -> Change:
-    """Return the change that sets one job aside for an hour, its claim given back and its row removed."""
+    """Return the change that sets one job aside for an hour, its claim given back; the slot it was claimed for, and a
+    run that was asked for by hand, leave `skipped` rows."""
     now, schedule = snapshot.now, snapshot.job.schedule
-    claimed = snapshot.run if schedule.lease is not None else None
-    removed = (claimed.id,) if claimed is not None and claimed.status is RunStatus.CLAIMED else ()
-    schedule = replace(schedule, token=schedule.token + 1, lease=None, manual=None)
+    unsent = {run.id: run for run in (snapshot.run, snapshot.manual_run) if run and run.status is RunStatus.CLAIMED}
+    rows = tuple(_as_skipped(run, "parked", now) for run in unsent.values())
+    slots = [run.scheduled_for for run in rows if run.trigger is not Trigger.MANUAL]
+    last_slot_at = max((at for at in (*slots, schedule.last_slot_at) if at is not None), default=None)
+    schedule = replace(schedule, token=schedule.token + 1, lease=None, manual=None, last_slot_at=last_slot_at)
     job, decision = set_aside(replace(snapshot.job, schedule=schedule), reason, now)
-    return Change(job, "park", removed_runs=removed, decision=decision)
+    return Change(job, "park", runs=rows, decision=decision)
 
 
 def _scheduled(schedule: Schedule, decision: Decision, hints: Sequence[Hint]) -> Schedule:

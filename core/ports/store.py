@@ -92,12 +92,14 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a claim brought. `now`: the store's clock. `next_ready_at`: the earliest instant at which more may be
-    due (None: nothing scheduled at all); it may be in the past when the limit was reached."""
+    """What a claim brought. `now`: the store's clock, which had reached it when the host's monotonic clock showed
+    `heard_at` (None: when the answer came). `next_ready_at`: the earliest instant at which more may be due (None:
+    nothing scheduled at all); it may be in the past when the limit was reached."""
 
     now: datetime
     jobs: tuple[Claimed, ...] = ()
     next_ready_at: datetime | None = None
+    heard_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The whole loop on fakes and the memory store: a house for use-case tests."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -49,6 +50,28 @@ def interval_proposal(seconds: float, *, ttl_s: float = 600, reason: str = "beca
     )
 
 
+def failing(loop: "Loop", method: str, errors: list[Exception], *, after: bool = False) -> list[Exception]:
+    """Let a method of the store raise these, one a call, before it does anything or after it has done it all; return
+    those that are left."""
+    inner, left = getattr(MemoryStore, method), list(errors)
+
+    class Failing(MemoryStore):
+        __slots__ = ()
+
+    async def sometimes(self: MemoryStore, *args: object, **kwargs: object) -> object:
+        error = left.pop(0) if left else None
+        if error is not None and not after:
+            raise error
+        answer = await inner(self, *args, **kwargs)
+        if error is not None:
+            raise error
+        return answer
+
+    setattr(Failing, method, sometimes)
+    loop.store.__class__ = Failing  # type: ignore[assignment]  # the same store, one method apart
+    return left
+
+
 @dataclass
 class Loop:
     """Everything wired to fakes. `turn()` is one turn of both loops, with every request answered."""
@@ -94,6 +117,25 @@ class Loop:
         turn = await self.worker.run_once()
         assert await self.worker.drain(5) == 0
         return turn.claimed
+
+    async def send(self, worker: RunDue | None = None) -> int:
+        """Let a worker send what is due, to a target that does not answer yet; return how much was claimed."""
+        worker = worker or self.worker
+        self.dispatcher.answers.clear()
+        turn = await worker.run_once()
+        await worker._stages.rest("start")
+        await asyncio.sleep(0)  # the requests leave
+        return turn.claimed
+
+    async def answer(self, worker: RunDue | None = None) -> None:
+        """Let the target answer what was sent, and the worker record it."""
+        self.dispatcher.answers.set()
+        assert await (worker or self.worker).drain(5) == 0
+
+    async def die(self, worker: RunDue | None = None) -> None:
+        """Let a worker vanish with what it has out."""
+        await (worker or self.worker).drain(0)
+        self.dispatcher.answers.set()
 
     async def turn(self) -> None:
         """Run what is due, then plan what has settled."""

@@ -480,7 +480,7 @@ class MemoryStore:
     def _in_turns(self, job_ids: Sequence[str]) -> list[str]:
         """Take one of each tenant, then the second of each, and so on."""
         turns: dict[str, int] = {}
-        placed = []
+        placed: list[tuple[int, int, str]] = []
         for job_id in job_ids:
             tenant_id = self._jobs[job_id].tenant_id
             turns[tenant_id] = turns.get(tenant_id, 0) + 1

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
@@ -17,7 +18,39 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from core.errors import ConfigurationError, Conflict, Unavailable
 
 Engine = AsyncEngine  # what the wiring holds on to, without importing SQLAlchemy
-Link = asyncpg.Connection  # the driver's own connection: rows and arrays at its speed
+
+
+class Link(Protocol):
+    """The driver's own connection: rows and arrays at its speed."""
+
+    async def fetch(self, query: str, *args: object) -> list[Any]:
+        """Return all rows."""
+        ...
+
+    async def fetchrow(self, query: str, *args: object) -> Any:
+        """Return the first row, or None."""
+        ...
+
+    async def fetchval(self, query: str, *args: object) -> Any:
+        """Return the first value of the first row."""
+        ...
+
+    async def execute(self, query: str, *args: object) -> str:
+        """Run a statement for its effect."""
+        ...
+
+    def transaction(self) -> Any:
+        """Return a transaction that was not begun."""
+        ...
+
+    def is_closed(self) -> bool:
+        """Tell whether the connection is gone."""
+        ...
+
+    def terminate(self) -> None:
+        """Drop the connection without a word."""
+        ...
+
 
 STATEMENT_S = 5  # on the server; a claim over a million jobs takes a hundredth of it
 LOCK_S = 2
@@ -169,8 +202,8 @@ async def linked(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> AsyncIte
 async def link_of(connection: AsyncConnection) -> Link:
     """Return the driver's connection beneath SQLAlchemy's; it shares the transaction that is open on it."""
     raw = await connection.get_raw_connection()
-    link: Link = raw.driver_connection
-    return link
+    link: Any = raw.driver_connection
+    return cast("Link", link)
 
 
 async def _discard(connection: AsyncConnection, link: Link) -> None:
