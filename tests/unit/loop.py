@@ -16,6 +16,7 @@ from core.entities import (
     Limits,
     Run,
 )
+from core.ports.dispatcher import Dispatcher
 from core.ports.store import JobRef, RunFilter
 from core.sessions import Proposal
 from core.usecases.explain import Explain
@@ -94,9 +95,11 @@ class Loop:
         self.plans = PlanDue(self.store, self.planner, self.quota, self.cron, self.clock, self.ids, self.events)
         self.worker = self.new_worker("worker_1")
 
-    def new_worker(self, worker_id: str) -> RunDue:
+    def new_worker(self, worker_id: str, dispatcher: Dispatcher | None = None) -> RunDue:
         """Return another worker on the same store."""
-        return RunDue(self.store, self.dispatcher, self.cron, self.clock, self.ids, self.events, worker_id=worker_id)
+        return RunDue(
+            self.store, dispatcher or self.dispatcher, self.cron, self.clock, self.ids, self.events, worker_id=worker_id
+        )
 
     async def register(self, made: Definition | None = None) -> Job:
         """Register a job."""
