@@ -1,0 +1,86 @@
+"""`python -m tests.chaos chaos|soak|herd`: the long runs, on a PostgreSQL of their own. Exit code 1: a bar was missed."""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rubato.adapters.postgres.embedded import EmbeddedPostgres
+from rubato.adapters.postgres.engine import connect
+from rubato.adapters.postgres.migrate import migrate
+from tests.chaos.analysis import judge
+from tests.chaos.director import Scale, run_chaos
+from tests.chaos.report import chaos_report, is_good, recovers_in_time
+
+
+def say(line: str) -> None:
+    """Tell the person who waits."""
+    print(line, flush=True)  # noqa: T201 - a program's output
+
+
+@contextmanager
+def fresh_database() -> Iterator[tuple[str, Path]]:
+    """Serve a migrated database and a folder for the length of the block.
+
+    Commits are synchronous, as in production; only fsync is off: no fault here takes the machine down.
+    """
+    with tempfile.TemporaryDirectory(prefix="rubato-chaos-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with EmbeddedPostgres(folder / "pg", settings={"fsync": "off"}) as server:
+            asyncio.run(_migrate(server.url))
+            yield server.url, folder
+
+
+async def _migrate(url: str) -> None:
+    engine = connect(url, application="chaos")
+    await migrate(engine)
+    await engine.dispose()
+
+
+def chaos(options: argparse.Namespace) -> bool:
+    """Kill, stop and end workers; print the ledger."""
+    scale = Scale(
+        seconds=options.seconds,
+        workers=options.workers,
+        jobs=options.jobs,
+        kills=options.kills,
+        stops=options.stops,
+        terms=options.terms,
+        seed=options.seed,
+    )
+    with fresh_database() as (url, folder):
+        outcome = asyncio.run(run_chaos(url, folder, scale, say=say))
+    told = judge(outcome.evidence)
+    say(chaos_report(outcome, told))
+    enough = told.sent >= options.requests
+    if not enough:
+        say(f"\n  only {told.sent} requests; {options.requests} were asked for: more --jobs or --seconds")
+    return is_good(outcome, told) and recovers_in_time(told) and enough
+
+
+def main() -> int:
+    """Read the command line, run, and say how it went."""
+    parser = argparse.ArgumentParser(prog="tests.chaos", description=__doc__)
+    kinds = parser.add_subparsers(required=True)
+    one = kinds.add_parser("chaos", help="kill -9, SIGSTOP beyond the lease, SIGTERM")
+    one.add_argument("--seconds", type=float, default=200.0, help="how long faults go on")
+    one.add_argument("--workers", type=int, default=10)
+    one.add_argument("--jobs", type=int, default=600)
+    one.add_argument("--kills", type=int, default=320)
+    one.add_argument("--stops", type=int, default=52)
+    one.add_argument("--terms", type=int, default=12)
+    one.add_argument("--requests", type=int, default=30_000, help="the least number that counts as a run")
+    one.add_argument("--seed", type=int, default=1)
+    one.set_defaults(run=chaos)
+    options = parser.parse_args()
+    good = options.run(options)
+    say(f"\n  {'every bar holds' if good else 'a bar was missed'}")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
