@@ -27,6 +27,7 @@ from tests.chaos.evidence import Watched
 TENANT = "ten_chaos"
 BATCH = 500
 LAST_S = 20.0  # of a request; what hangs is a failure well before the run ends
+_LIMIT = timedelta(seconds=LAST_S)
 
 
 @dataclass
@@ -92,11 +93,12 @@ def interval_job(
     *,
     delivery: Delivery = Delivery.AT_LEAST_ONCE,
     planner: PlannerMode = PlannerMode.OFF,
+    limit: timedelta = _LIMIT,
 ) -> Definition:
     """Return a job on a known grid."""
     return Definition(
         name="chaos",
-        action=HttpAction(url, timeout=timedelta(seconds=LAST_S)),
+        action=HttpAction(url, timeout=limit),
         baseline=IntervalBaseline(every),
         start_at=start_at,
         splay=False,

@@ -15,6 +15,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Mapping
 
 FAST_S = (0.005, 0.3)
 SLOW_S = (1.0, 3.0)
@@ -52,7 +53,7 @@ class LedgerTarget:
         await writer.drain()
         self._write({"answered": number, "at": time.time_ns()})
 
-    def _write(self, line: dict[str, object]) -> None:
+    def _write(self, line: Mapping[str, object]) -> None:
         os.write(self._ledger, json.dumps(line, separators=(",", ":")).encode() + b"\n")
 
 

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -119,10 +119,10 @@ class Workers:
         """End whatever runs."""
         await asyncio.gather(*(self.end(launch) for launch in self.up()))
 
-    def logged(self) -> Counter[str]:
+    def logged(self, launches: Iterable[Launch] | None = None) -> Counter[str]:
         """Count what workers warned of."""
         counted: Counter[str] = Counter()
-        for launch in self.launches.values():
+        for launch in self.launches.values() if launches is None else launches:
             for line in launch.log.read_text(errors="replace").splitlines() if launch.log.exists() else ():
                 try:
                     entry = json.loads(line)
