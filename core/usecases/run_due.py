@@ -68,6 +68,7 @@ class _Hold:
     sends_at: float
     good_until: float
     timer: asyncio.TimerHandle | None = None
+    is_sent: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -274,12 +275,13 @@ class RunDue:
             try:
                 await self._mark(batch)
             except Unavailable:
-                for hold in batch:
+                left = [hold for hold in batch if not hold.is_sent]  # what was sent frees its place itself
+                for hold in left:
                     self._places.free(hold.claim.job)
                 await self.clock.sleep(RETRY_S)
-                self._put_back(batch)
+                self._put_back(left)
             except BaseException:
-                for hold in batch:
+                for hold in [hold for hold in batch if not hold.is_sent]:
                     self._drop(hold)
                     self._places.free(hold.claim.job)
                 raise
@@ -376,6 +378,7 @@ class RunDue:
 
     def _send_off(self, hold: _Hold, job: Job, run: Run) -> None:
         self._drop(hold)
+        hold.is_sent = True
         if run.attempt > 1:
             self.events.emit(LeaseExpired(job.tenant_id, job.id, run.id))
         flight = _Flight(job, run, hold.claim.token, hold.good_until)
