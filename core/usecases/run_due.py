@@ -548,6 +548,8 @@ class RunDue:
             else:
                 hold.good_until = good_until
         for flight in flights:
+            if flight.finished is not None:
+                continue  # it may have been recorded during the renewal; otherwise the fence decides
             if flight.job.id in lost:
                 self.events.emit(StaleWriteRefused(flight.job.tenant_id, flight.job.id, "renew"))
                 self._give_up(flight)
