@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from core.entities import Attempt, Job, Run, RunStatus, Source, Trigger
-from core.errors import LeaseLostError, RubatoError, Unavailable
+from core.errors import LeaseLostError, NotFound, RubatoError, Unavailable
 from core.events import (
     ClockChecked,
     JobParked,
@@ -82,6 +82,7 @@ class _Flight:
     task: "asyncio.Task[None] | None" = None
     finished: Finished | None = None
     park_because: str | None = None
+    is_in_doubt: bool = False  # it was recorded, perhaps: the store never answered
 
     @property
     def ref(self) -> JobRef:
@@ -118,6 +119,7 @@ class RunDue:
     _held: dict[str, _Hold] = field(default_factory=dict)
     _flights: dict[str, _Flight] = field(default_factory=dict)
     _settling: list[_Flight] = field(default_factory=list)
+    _refused: list[_Flight] = field(default_factory=list)
     _tasks: "dict[str, asyncio.Task[None]]" = field(default_factory=dict)
     _again: set[str] = field(default_factory=set)
     _tests: "set[asyncio.Task[None]]" = field(default_factory=set)
@@ -448,11 +450,14 @@ class RunDue:
 
     async def _settle_answered(self) -> None:
         """Record answers, batch by batch. While the store is away they are kept, until the fence refuses them."""
-        while self._settling:
+        while self._settling or self._refused:
             batch = self._settling[:BATCH]
             try:
+                await self._keep_refused()
                 await self._record(batch)
             except Unavailable:
+                for flight in batch:
+                    flight.is_in_doubt = True
                 await self.clock.sleep(RETRY_S)
                 continue
             except Exception as error:  # noqa: BLE001 - one answer that cannot be stored must not keep the others
@@ -470,15 +475,12 @@ class RunDue:
             runs={flight.run.id: flight.run for flight in batch},
         )
         self._count(len(batch))
-        refused = []
         for flight, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Change):
                 self._report(answer)
                 self._tell_ready(answer)
             else:
-                refused.append(flight)
-        if refused:
-            await self._keep_refused(refused)
+                self._refused.append(flight)
 
     def _settle_one(self, snapshot: Snapshot, *, flight: _Flight) -> Change:
         finished = flight.finished or Finished(RunStatus.FAILED, error_message="The run ended without an answer")
@@ -508,12 +510,32 @@ class RunDue:
                     self.events.emit(LoopFailed("settle", f"{type(last).__name__}: {last}"))
         return True
 
-    async def _keep_refused(self, refused: Sequence[_Flight]) -> None:
-        """Keep what came under a lease that had gone, as attempts that were discarded."""
+    async def _keep_refused(self) -> None:
+        """Keep what came under a lease that had gone, as attempts that were discarded; not what had been recorded."""
+        if not self._refused:
+            return
         now = await self.store.now()
+        refused = [flight for flight in self._refused if not await self._is_recorded(flight)]
+        try:
+            await self.store.add_attempts([_discarded(flight, self.worker_id, now) for flight in refused])
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - what cannot be stored of a refused answer must not keep the others
+            self.events.emit(LoopFailed("settle", f"{type(error).__name__}: {error}"))
         for flight in refused:
             self.events.emit(StaleWriteRefused(flight.job.tenant_id, flight.job.id, "settle"))
-        await self.store.add_attempts([_discarded(flight, self.worker_id, now) for flight in refused])
+        self._refused.clear()
+
+    async def _is_recorded(self, flight: _Flight) -> bool:
+        """Tell whether the store had recorded this answer when the line to it broke."""
+        if not flight.is_in_doubt or flight.finished is None:
+            return False
+        try:
+            run = await self.store.run(flight.job.tenant_id, flight.run.id)
+        except NotFound:
+            return False
+        kept = (run.worker_id, run.attempt, run.status)
+        return kept == (self.worker_id, flight.run.attempt, flight.finished.status)
 
     def _tell_ready(self, change: Change) -> None:
         ready_at, decision = change.job.schedule.ready_at, change.decision
