@@ -13,7 +13,9 @@ from rubato.adapters.postgres.engine import connect
 from rubato.adapters.postgres.migrate import migrate
 from tests.chaos.analysis import judge
 from tests.chaos.director import Scale, run_chaos
+from tests.chaos.herd import herd_report, run_herd
 from tests.chaos.report import chaos_report, is_good, recovers_in_time
+from tests.chaos.soak import run_soak, soak_report
 
 
 def say(line: str) -> None:
@@ -62,6 +64,24 @@ def chaos(options: argparse.Namespace) -> bool:
     return is_good(outcome, told) and recovers_in_time(told) and enough
 
 
+def soak(options: argparse.Namespace) -> bool:
+    """Load a worker steadily; print what grew."""
+    with fresh_database() as (url, folder):
+        soaked = asyncio.run(
+            run_soak(url, folder, minutes=options.minutes, jobs=options.jobs, every_s=options.every, seed=options.seed)
+        )
+    say(soak_report(soaked))
+    return all(good for good, _ in soaked.verdicts().values())
+
+
+def herd(options: argparse.Namespace) -> bool:
+    """Let everything fall due in one second; print how late it was."""
+    with fresh_database() as (url, folder):
+        found = asyncio.run(run_herd(url, folder, jobs=options.jobs, seed=options.seed))
+    say(herd_report(found))
+    return found.is_whole
+
+
 def main() -> int:
     """Read the command line, run, and say how it went."""
     parser = argparse.ArgumentParser(prog="tests.chaos", description=__doc__)
@@ -76,6 +96,16 @@ def main() -> int:
     one.add_argument("--requests", type=int, default=30_000, help="the least number that counts as a run")
     one.add_argument("--seed", type=int, default=1)
     one.set_defaults(run=chaos)
+    two = kinds.add_parser("soak", help="a steady load: memory, connections, dead rows")
+    two.add_argument("--minutes", type=float, default=20.0)
+    two.add_argument("--jobs", type=int, default=200)
+    two.add_argument("--every", type=float, default=2.0, help="seconds between two runs of a job")
+    two.add_argument("--seed", type=int, default=1)
+    two.set_defaults(run=soak)
+    three = kinds.add_parser("herd", help="everything due in one second")
+    three.add_argument("--jobs", type=int, default=10_000)
+    three.add_argument("--seed", type=int, default=1)
+    three.set_defaults(run=herd)
     options = parser.parse_args()
     good = options.run(options)
     say(f"\n  {'every bar holds' if good else 'a bar was missed'}")

@@ -3,7 +3,7 @@
 Every request gets a line in an append-only file before it is answered, and another when it was; the answer carries a
 token that names the line. So what was sent, how often, by whom and when is known without asking the system under test.
 
-    python -m tests.chaos.target LEDGER SEED
+    python -m tests.chaos.target LEDGER SEED [fast]
 
 prints its port, and ends at SIGTERM.
 """
@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Mapping
 
-FAST_S = (0.005, 0.3)
+WAIT_S = (0.005, 0.3)
 SLOW_S = (1.0, 3.0)
 SLOW_SHARE = 0.02
 
@@ -25,8 +25,9 @@ SLOW_SHARE = 0.02
 class LedgerTarget:
     """An HTTP/1.1 server, as plain as one can be: it reads a head, writes a line, waits, and answers 200."""
 
-    def __init__(self, ledger: int, chance: random.Random) -> None:
+    def __init__(self, ledger: int, chance: random.Random, *, fast: bool) -> None:
         self._ledger, self._chance, self._count = ledger, chance, 0
+        self._wait_s, self._slow_share = ((0.001, 0.01), 0.0) if fast else (WAIT_S, SLOW_SHARE)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
@@ -45,7 +46,9 @@ class LedgerTarget:
         number = self._count
         asked = {"asked": number, "at": time.time_ns(), "id": head.get("webhook-id"), "by": head.get("user-agent")}
         self._write(asked)
-        await asyncio.sleep(self._chance.uniform(*(SLOW_S if self._chance.random() < SLOW_SHARE else FAST_S)))
+        await asyncio.sleep(
+            self._chance.uniform(*(SLOW_S if self._chance.random() < self._slow_share else self._wait_s))
+        )
         body = json.dumps({"token": number}).encode()
         writer.write(
             b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body
@@ -67,10 +70,10 @@ async def _head(reader: asyncio.StreamReader) -> dict[str, str] | None:
     return {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
 
 
-async def main(ledger: str, seed: int) -> None:
+async def main(ledger: str, seed: int, *, fast: bool) -> None:
     """Serve until SIGTERM."""
     descriptor = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    target = LedgerTarget(descriptor, random.Random(seed))
+    target = LedgerTarget(descriptor, random.Random(seed), fast=fast)
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     server = await asyncio.start_server(target.serve, "127.0.0.1", 0, backlog=4096)
@@ -80,4 +83,4 @@ async def main(ledger: str, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), fast="fast" in sys.argv[3:]))

@@ -222,14 +222,15 @@ async def workers(database_url: str, folder: Path, chance: random.Random) -> Asy
 
 
 @asynccontextmanager
-async def ledger_target(ledger: Path, chance: random.Random) -> AsyncIterator[int]:
-    """Serve the target for the length of the block; yields its port."""
+async def ledger_target(ledger: Path, chance: random.Random, *, fast: bool = False) -> AsyncIterator[int]:
+    """Serve the target for the length of the block; yields its port. `fast`: it answers within milliseconds."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "tests.chaos.target",
         str(ledger),
         str(chance.randrange(2**32)),
+        *(["fast"] if fast else []),
         stdout=asyncio.subprocess.PIPE,
         cwd=ledger.parent,
         env={**clean_environment(), "PYTHONPATH": str(ROOT)},

@@ -122,7 +122,7 @@ async def test_a_run_that_settles_during_a_renewal_is_no_stale_write(scene: Scen
     scene.loop.dispatcher.send = send  # type: ignore[method-assign]
     scene.store.faults["renew"] = [is_slow]
     await scene.worker.run_once()
-    while not scene.worker.in_flight:
+    while not scene.worker.in_flight:  # noqa: ASYNC110 - the mark takes a few turns of the loop
         await asyncio.sleep(0)
     renewal = asyncio.get_running_loop().create_task(scene.worker.renew_once())
     await renewing.wait()
