@@ -142,7 +142,7 @@ def _handled(job: Watched, rows: Iterable[Row], told: Judgement) -> set[int]:
 
 
 def _left_out(job: Watched, rows: Iterable[Row]) -> set[int]:
-    """Return the fires that backoff leaves out after failures."""
+    """Return the fires that backoff leaves out: it counts from the last handled fire, skipped ones too."""
     left_out: set[int] = set()
     failures = 0
     for row in rows:
@@ -150,9 +150,11 @@ def _left_out(job: Watched, rows: Iterable[Row]) -> set[int]:
             failures = 0
         elif row.status == "failed" and row.kind == "baseline":
             failures += 1
+        if failures and row.is_terminal:
             wait = min(job.every * 2 ** min(failures, 5), job.every * LONGEST_BACKOFF)
-            first_after = -((job.epoch - row.scheduled_for - wait) // job.every)
-            left_out.update(range(_index(job, row.scheduled_for) + 1, first_after))
+            handled = row.skipped_until or row.scheduled_for
+            first_after = -((job.epoch - handled - wait) // job.every)
+            left_out.update(range(_index(job, handled) + 1, first_after))
     return left_out
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -30,7 +30,7 @@ from tests.chaos.evidence import Evidence, Fault, read_ledger
 from tests.chaos.load import interval_job, register
 from tests.chaos.workers import Launch, Workers, ledger_target, workers
 from tests.postgres import database
-from tests.proxy import Proxy, proxy_to
+from tests.proxy import Proxy, proxy_to, through
 
 LONG = bool(os.environ.get("RUBATO_TEST_LONG"))
 OUTAGE_S = 30.0 if LONG else 8.0
@@ -148,7 +148,6 @@ async def scenery(
     """Set a scene: jobs registered, one worker behind the proxies, others beside them."""
     async with AsyncExitStack() as stack:
         connection = await asyncpg.connect(direct_url)
-        stack.push_async_callback(connection.close)
         ledger = folder / "ledger.jsonl"
         port = await stack.enter_async_context(ledger_target(ledger, random.Random(3)))
         to_target = await stack.enter_async_context(proxy_to(port))
@@ -163,9 +162,13 @@ async def scenery(
             ]
 
         jobs = await register(direct_url, define)
-        urls = [_through(direct_url, to_database.own_port), *[direct_url] * bystanders]
+        urls = [through(direct_url, to_database.own_port), *[direct_url] * bystanders]
         launches = [await fleet.start(env={"DATABASE_URL": url}) for url in urls]
-        yield Scene(direct_url, to_database, to_target, ledger, connection, launches), jobs
+        scene = Scene(direct_url, to_database, to_target, ledger, connection, launches)
+        try:
+            yield scene, jobs
+        finally:
+            await scene.connection.close()
 
 
 async def play(direct_url: str, folder: Path, fleet: Workers, breaking: Breaking, *, bystanders: int) -> Seen:
@@ -289,9 +292,3 @@ def _stop_at_once(server: EmbeddedPostgres) -> Breaking:
         scene.faults.append(Fault("cut", at, scene.healed_at))
 
     return breaking
-
-
-def _through(url: str, port: int) -> str:
-    """Return the address of the same database through a proxy."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rsplit(":", 1)[0] + f":{port}", parts.path, parts.query, ""))
