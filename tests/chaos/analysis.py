@@ -36,6 +36,7 @@ class Judgement:
     failed: int = 0
     unknown: int = 0
     taken_over: int = 0
+    parked: int = 0
     doubled: int = 0
     open_at_faults: int = 0
 
@@ -108,6 +109,10 @@ def _walk(job: Watched, rows: Sequence[Row], until: datetime, told: Judgement) -
     if until < job.epoch:
         return
     own = [row for row in rows if row.scheduled_for <= until]
+    given_up = next((row for row in own if row.is_given_up), None)
+    if given_up is not None:
+        told.parked += 1  # for an hour, with a reason: no slot of it is due any more
+        until = min(until, given_up.scheduled_for)
     covered = _handled(job, own, told) | _left_out(job, own)
     fires = (until - job.epoch) // job.every + 1
     told.due += fires

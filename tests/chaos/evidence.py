@@ -39,7 +39,7 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A run as the database has it. `token`: of the answer that was recorded."""
+    """A run as the database has it. `token`: of the answer that was recorded. `is_given_up`: its job is set aside."""
 
     run_id: str
     job_id: str
@@ -54,6 +54,7 @@ class Row:
     token: int | None = None
     skipped_count: int | None = None
     skipped_until: datetime | None = None
+    is_given_up: bool = False
 
     @property
     def webhook_id(self) -> str:
@@ -160,6 +161,7 @@ def row_from(found: Any) -> Row:
         token=_token(found["response_excerpt"]),
         skipped_count=found["skipped_count"],
         skipped_until=found["skipped_until"],
+        is_given_up=(found["error_message"] or "").startswith("Given up"),
     )
 
 

@@ -224,6 +224,14 @@ def test_fires_that_backoff_leaves_out_are_not_lost(scene: Scene) -> None:
     assert "lost slots" in judge(scene.evidence()).findings
 
 
+def test_a_job_that_is_set_aside_owes_no_slots_after_the_run_that_was_given_up(scene: Scene) -> None:
+    scene.change("a10", status="failed", token=None, is_given_up=True)
+    told = judge(replace(scene.evidence(), until=at(14)))
+    assert (told.parked, [lost.split()[0] for lost in told.lost]) == (1, [])
+    scene.change("a10", is_given_up=False)
+    assert len(judge(replace(scene.evidence(), until=at(14))).lost) == 1
+
+
 def test_a_request_marked_before_a_stop_and_written_after_it_is_told_apart(scene: Scene) -> None:
     scene.faults[0] = Fault("stop", at(4.006), at(4.009), 1)
     told = judge(scene.evidence())

@@ -139,7 +139,7 @@ async def linked(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> AsyncIte
     """One transaction on the driver's own connection; otherwise as `transaction`.
 
     A connection whose statement was cut off is thrown away: rolling back over a dead line would outlast the deadline.
-    So is one whose BEGIN was: it may arrive later, and every transaction after it would be a savepoint that never commits.
+    So is one whose BEGIN was: it may arrive later, and all that follows on it would be savepoints that nobody commits.
     """
     with _translated():
         async with asyncio.timeout(deadline_s):
