@@ -87,7 +87,6 @@ def judge(evidence: Evidence) -> Judgement:
         _walk(job, rows_of.get(job.job_id, []), evidence.until, told)
     statuses = Counter(row.status for row in evidence.rows if row.scheduled_for <= evidence.until)
     told.committed, told.failed, told.unknown = statuses["succeeded"], statuses["failed"], statuses["unknown"]
-    told.taken_over = sum(attempt.status == "lost" for attempt in evidence.attempts)
     _judge_requests(evidence, told)
     _judge_records(evidence, told)
     _judge_attempts(evidence, told)
@@ -236,7 +235,7 @@ def _marks(evidence: Evidence) -> dict[tuple[str, int | None], datetime]:
     return {
         (slots[lost.run_id], launches.get(pid_of(lost.worker_id) or 0)): lost.started_at
         for lost in evidence.attempts
-        if lost.status == "lost" and lost.started_at is not None and lost.run_id in slots
+        if lost.started_at is not None and lost.run_id in slots
     }
 
 
@@ -276,6 +275,7 @@ def _judge_attempts(evidence: Evidence, told: Judgement) -> None:
     told.discarded_though_recorded = sum(
         (attempt.run_id, attempt.worker_id, attempt.attempt) in ends for attempt in discarded
     )
+    told.taken_over = len(evidence.attempts) - told.discarded_though_recorded
 
 
 # recovery
