@@ -256,7 +256,8 @@ class Store(Protocol):
         ...
 
     async def add_attempts(self, attempts: Sequence[Attempt]) -> None:
-        """Record attempts that did not become their run's outcome; known ones are left as they are."""
+        """Record attempts that did not become their run's outcome, with the answers that came after all: each takes
+        the place of what the worker that took the run over wrote of it."""
         ...
 
     async def attempts(self, tenant_id: str, run_id: str) -> list[Attempt]:

@@ -118,9 +118,14 @@ class Recorder:
         if not refused:
             return
         now = await self.store.now()
+        try:
+            await self.store.add_attempts([flight.discarded(self.worker_id, now) for flight in refused])
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - what cannot be stored of a refused answer must not keep the others
+            self.events.emit(LoopFailed("settle", f"{type(error).__name__}: {error}"))
         for flight in refused:
             self.events.emit(StaleWriteRefused(flight.job.tenant_id, flight.job.id, "settle"))
-        await self.store.add_attempts([flight.discarded(self.worker_id, now) for flight in refused])
 
     async def _was_recorded(self, flight: Flight) -> bool:
         """Tell whether an earlier try, whose answer never came, was carried out after all."""
@@ -128,5 +133,5 @@ class Recorder:
             run = await self.store.run(flight.run.tenant_id, flight.run.id)
         except NotFound:
             return False
-        ended = run.status not in (RunStatus.CLAIMED, RunStatus.RUNNING)
-        return ended and (run.worker_id, run.attempt) == (flight.run.worker_id, flight.run.attempt)
+        wanted = flight.finished.status if flight.finished is not None else RunStatus.FAILED
+        return (run.worker_id, run.attempt, run.status) == (self.worker_id, flight.run.attempt, wanted)

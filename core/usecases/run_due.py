@@ -362,6 +362,8 @@ class RunDue:
         early_s = sends_at - self.clock.monotonic()
         if early_s > 0:
             await self.clock.sleep(early_s)
+        if flight.good_until <= self.clock.monotonic():
+            return  # this process was held up since the mark; another may have sent it by now
         delay_s = ((run.started_at or run.scheduled_for) - run.scheduled_for).total_seconds()
         self.events.emit(RunStarted(job.tenant_id, job.id, run.id, run.trigger, delay_s))
         flight.finished, flight.park_because = await self._sender.exchange(job, run)

@@ -4,7 +4,7 @@ which, when, and about what."""
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from core.entities import Author, Decision, Delivery, Hint, HintKind, HintState, Job, Run, RunStatus, Source, Trigger

@@ -229,7 +229,7 @@ class MemoryStore:
     async def add_attempts(self, attempts: Sequence[Attempt]) -> None:
         """Record attempts that did not become their run's outcome."""
         async with self._lock:
-            self._keep_attempts(attempts)
+            self._attempts.update({(each.run_id, each.worker_id, each.attempt): each for each in attempts})
 
     async def attempts(self, tenant_id: str, run_id: str) -> list[Attempt]:
         """Return a run's attempts that did not become its outcome, oldest first."""

@@ -50,6 +50,7 @@ _PUT_HINT = bulk.upsert(tables.hints)
 _ADD_SESSION = bulk.insert(tables.sessions)
 _ADD_DECISION = bulk.insert(tables.decisions, or_nothing=True)
 _ADD_ATTEMPT = bulk.insert(tables.attempts, or_nothing=True)
+_PUT_ATTEMPT = bulk.upsert(tables.attempts)
 
 
 class Definitions:
@@ -195,6 +196,11 @@ async def insert_decisions(link: Link, decided: Sequence[dict[str, Any]]) -> Non
 async def insert_attempts(link: Link, attempts: Sequence[Attempt]) -> None:
     """Record attempts that did not become their run's outcome."""
     await _ADD_ATTEMPT.run(link, [attempt_to(attempt) for attempt in attempts])
+
+
+async def put_attempts(link: Link, attempts: Sequence[Attempt]) -> None:
+    """Record attempts with their answers, over what a worker that took them over wrote of them."""
+    await _PUT_ATTEMPT.run(link, [attempt_to(attempt) for attempt in attempts])
 
 
 async def _write(link: Link, accepted: Sequence[tuple[Snapshot, Change]]) -> None:

@@ -172,6 +172,7 @@ async def linked(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> AsyncIte
     """One transaction on the driver's own connection; otherwise as `transaction`.
 
     A connection whose statement was cut off is thrown away: rolling back over a dead line would outlast the deadline.
+    So is one whose BEGIN was: it may arrive later, and all that follows on it would be savepoints that nobody commits.
     """
     with _translated():
         async with asyncio.timeout(deadline_s):
@@ -179,15 +180,17 @@ async def linked(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> AsyncIte
             try:
                 link = await link_of(connection)
                 begun = link.transaction()
-                await begun.start()
+                is_begun = False
                 try:
+                    await begun.start()
+                    is_begun = True
                     yield link
                     await begun.commit()
                 except (asyncio.CancelledError, TimeoutError, OSError, asyncpg.InterfaceError):
                     await _discard(connection, link)
                     raise
                 except BaseException:
-                    if link.is_closed():
+                    if link.is_closed() or not is_begun:
                         await _discard(connection, link)
                     else:
                         await begun.rollback()

@@ -53,10 +53,10 @@ from rubato.adapters.postgres.changes import (
     addresses,
     change_many,
     decision_row,
-    insert_attempts,
     insert_decisions,
     insert_job,
     job_from,
+    put_attempts,
     read_definitions,
     read_limits,
     read_snapshots,
@@ -292,7 +292,7 @@ class PostgresStore:
     async def add_attempts(self, attempts: Sequence[Attempt]) -> None:
         """Record attempts that did not become their run's outcome."""
         async with linked(self._engine) as link:
-            await insert_attempts(link, attempts)
+            await put_attempts(link, attempts)
 
     async def attempts(self, tenant_id: str, run_id: str) -> list[Attempt]:
         """Return a run's attempts that did not become its outcome, oldest first."""
