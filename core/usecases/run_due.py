@@ -169,6 +169,11 @@ class RunDue:
         greedy = [tenant_id for tenant_id, count in mine.items() if count >= modest(admitted)]
         return with_reserve(admitted) + lead - held, greedy
 
+    def _enough_room_below(self) -> int:
+        """Return how much this worker may have in hand and still be worth a claim: a few places are not."""
+        admitted = self._pace.admitted()
+        return admitted + self._pace.lead() - modest(admitted)
+
     @property
     def _relied_on_s(self) -> float:
         """How long after asking for a lease a worker relies on it: the store's clock began to count no sooner."""
@@ -383,7 +388,7 @@ class RunDue:
             self._stages.kick("settle", self._recorder.run)
         if self._queue.size:
             self._stages.kick("start", self._start_waiting)
-        if self._waits_for_room and self._room()[0] >= modest(self._pace.admitted()):
+        if self._waits_for_room and self._places.taken + len(self._held) <= self._enough_room_below():
             self._waits_for_room = False
             self.on_room()
 

@@ -41,9 +41,9 @@ def insert(table: Table, *, or_nothing: bool = False, only: Iterable[str] | None
     return Rows(f"INSERT INTO {table.name} ({names}) SELECT * FROM {_unnested(columns)}{conflict}", columns)
 
 
-def update(table: Table, names: Iterable[str]) -> Rows:
-    """Set these columns of the rows with the given primary keys."""
-    keys = list(table.primary_key.columns)
+def update(table: Table, names: Iterable[str], *, by: Iterable[str] | None = None) -> Rows:
+    """Set these columns of the rows with the given keys; `by`: what they are found by, if not the primary key."""
+    keys = _keys(table, by)
     changed = [table.columns[name] for name in names]
     sets = ", ".join(f"{_quoted(column)} = v.{_quoted(column)}" for column in changed)
     return Rows(
@@ -59,10 +59,14 @@ def upsert(table: Table) -> Rows:
     return Rows(f"{insert(table).sql} ON CONFLICT ({keys}) DO UPDATE SET {sets}", columns)
 
 
-def delete(table: Table) -> Rows:
-    """Delete rows by primary key."""
-    keys = list(table.primary_key.columns)
+def delete(table: Table, *, by: Iterable[str] | None = None) -> Rows:
+    """Delete rows by primary key, or by these columns."""
+    keys = _keys(table, by)
     return Rows(f"DELETE FROM {table.name} t USING {_unnested(keys)} WHERE {_same(keys)}", keys)
+
+
+def _keys(table: Table, by: Iterable[str] | None) -> list[Column[Any]]:
+    return [table.columns[name] for name in by] if by is not None else list(table.primary_key.columns)
 
 
 def _unnested(columns: Sequence[Column[Any]]) -> str:

@@ -5,21 +5,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from core.entities import Attempt, Decision, Definition, Hint, Job, Limits, Run
+from core.entities import Attempt, Decision, Definition, Hint, Job, Limits, Run, RunStatus
 from core.errors import NotFound, RubatoError
 from core.ids import bucket_of, slot_of
 from core.ports.store import Change, JobRef, Snapshot, Transition
 from rubato.adapters.postgres import bulk, queries, tables
 from rubato.adapters.postgres.codec import (
+    OUTCOME,
     Row,
     attempt_to,
-    decision_to,
     definition_from,
     definition_to,
     hint_from,
     hint_to,
     key,
     limits_from,
+    outcome_to,
     run_from,
     run_to,
     schedule_from,
@@ -42,10 +43,12 @@ _PUT_SCHEDULE = bulk.update(
 )
 _PUT_HEAD = bulk.update(tables.jobs, ["key", "name", "group_name", "labels", "updated_at", "deleted_at"])
 _ADD_RUN = bulk.insert(tables.runs, only=[c.name for c in tables.runs.columns if c.name not in _OF_TESTS])
+_RUN_KEY = ("scheduled_for", "tenant_id", "bucket", "job_id", "id")  # not the trigger: a run that catches up changes it
 _PUT_RUN = bulk.update(
-    tables.runs, [c.name for c in tables.runs.columns if not c.primary_key and c.name not in {*_OF_TESTS, "job_id"}]
+    tables.runs, [c.name for c in tables.runs.columns if c.name not in {*_OF_TESTS, *_RUN_KEY}], by=_RUN_KEY
 )
-_DELETE_RUN = bulk.delete(tables.runs)
+_END_RUN = bulk.update(tables.runs, OUTCOME, by=_RUN_KEY)
+_DELETE_RUN = bulk.delete(tables.runs, by=_RUN_KEY)
 _PUT_HINT = bulk.upsert(tables.hints)
 _ADD_SESSION = bulk.insert(tables.sessions)
 _ADD_DECISION = bulk.insert(tables.decisions, or_nothing=True)
@@ -208,6 +211,7 @@ async def _write(link: Link, accepted: Sequence[tuple[Snapshot, Change]]) -> Non
     removed, sessions = [], []
     new_runs: list[dict[str, Any]] = []
     old_runs: list[dict[str, Any]] = []
+    ended_runs: list[dict[str, Any]] = []
     hints: list[Hint] = []
     attempts: list[Attempt] = []
     for before, change in accepted:
@@ -227,9 +231,15 @@ async def _write(link: Link, accepted: Sequence[tuple[Snapshot, Change]]) -> Non
             heads.append({"tenant_id": job.tenant_id, "bucket": bucket_of(job.id), "id": job.id, **_head(job)})
         if job.definition.version != old.definition.version:
             versions.append({**key(job.tenant_id, job.id), **definition_to(job.definition)})
-        known = {run.id for run in (before.run, before.manual_run) if run is not None}
+        known = {run.id: run for run in (before.run, before.manual_run) if run is not None}
         for run in change.runs:
-            (old_runs if run.id in known else new_runs).append(run_to(run))
+            was = known.get(run.id)
+            if was is None:
+                new_runs.append(run_to(run))
+            elif was.status is RunStatus.RUNNING and run.status is not RunStatus.RUNNING:
+                ended_runs.append(outcome_to(run))
+            else:
+                old_runs.append(run_to(run))
         hints.extend(change.hints)
         attempts.extend(change.attempts)
         removed += [_run_key(job, run_id) for run_id in change.removed_runs]
@@ -242,6 +252,7 @@ async def _write(link: Link, accepted: Sequence[tuple[Snapshot, Change]]) -> Non
     await _PUT_HEAD.run(link, heads)
     await _DELETE_RUN.run(link, removed)
     await _PUT_RUN.run(link, old_runs)
+    await _END_RUN.run(link, ended_runs)
     await _ADD_RUN.run(link, new_runs)
     await _PUT_HINT.run(link, [hint_to(hint) for hint in hints])
     await insert_attempts(link, attempts)
@@ -267,7 +278,7 @@ async def _read_runs(link: Link, schedules: Sequence[Row], known: Mapping[str, R
             if run_id in known:
                 found[run_id] = known[run_id]
             elif (slot := slot_of(run_id)) is not None:
-                wanted.append((slot, row["tenant_id"], row["bucket"], run_id))
+                wanted.append((slot, row["tenant_id"], row["bucket"], row["job_id"], run_id))
     if wanted:
         columns = (list(column) for column in zip(*wanted, strict=True))
         found |= {row["id"]: run_from(row) for row in await link.fetch(queries.READ_RUNS, *columns)}
@@ -298,7 +309,7 @@ def _head(job: Job) -> dict[str, Any]:
 
 def _run_key(job: Job, run_id: str) -> dict[str, Any]:
     slot: datetime | None = slot_of(run_id)
-    return {"scheduled_for": slot, "tenant_id": job.tenant_id, "bucket": bucket_of(job.id), "id": run_id}
+    return {"scheduled_for": slot, **key(job.tenant_id, job.id), "id": run_id}
 
 
 def decision_row(job: Job, decision: Decision, cause: str) -> dict[str, Any]:
@@ -307,5 +318,5 @@ def decision_row(job: Job, decision: Decision, cause: str) -> dict[str, Any]:
         **key(job.tenant_id, job.id),
         "decided_at": decision.decided_at,
         "cause": cause,
-        "decision": decision_to(decision),
+        "decision": decision,
     }

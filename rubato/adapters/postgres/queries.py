@@ -123,6 +123,7 @@ START = """
     UPDATE runs r SET status = 'running', started_at = begun.last_start_at, worker_id = $1
     FROM begun
     WHERE r.scheduled_for = begun.slot_at AND r.tenant_id = begun.tenant_id AND r.bucket = begun.bucket
+      AND r.job_id = begun.job_id AND r.trigger = 'scheduled'
       AND r.id = begun.lease_run_id AND r.status IN ('claimed', 'running')
     RETURNING r.job_id, r.started_at
     """
@@ -158,10 +159,10 @@ READ_HINTS = f"""
     """
 READ_RUNS = """
     SELECT r.*
-    FROM unnest($1::timestamptz[], $2::text[], $3::smallint[], $4::text[])
-         AS wanted (scheduled_for, tenant_id, bucket, id)
+    FROM unnest($1::timestamptz[], $2::text[], $3::smallint[], $4::text[], $5::text[])
+         AS wanted (scheduled_for, tenant_id, bucket, job_id, id)
     JOIN runs r ON r.scheduled_for = wanted.scheduled_for AND r.tenant_id = wanted.tenant_id
-         AND r.bucket = wanted.bucket AND r.id = wanted.id
+         AND r.bucket = wanted.bucket AND r.job_id = wanted.job_id AND r.id = wanted.id
     """
 
 # Extend leases by token; a row that is missing from the answer is no longer this worker's. The rows are locked in the
