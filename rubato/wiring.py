@@ -29,8 +29,9 @@ from planner.llm import LlmPlanner, OfflinePlanner
 from planner.models import openai_model
 from rubato.adapters.clock import SystemClock
 from rubato.adapters.cron import CroniterCron
-from rubato.adapters.http.dispatcher import HttpDispatcher, check_headers
+from rubato.adapters.http.dispatcher import HttpDispatcher
 from rubato.adapters.http.guard import AddressPolicy, check_url
+from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.embedded import EmbeddedPostgres

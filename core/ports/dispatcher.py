@@ -19,6 +19,7 @@ class HttpRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     body_json: Any = None
     timeout: timedelta | None = None
+    tenant_id: str = ""  # connections are never shared between tenants
     webhook_id: str | None = None  # the same for the same slot, so that a target can drop a duplicate
     keep_body: bool = True  # False: read and count the body, keep none of it
 

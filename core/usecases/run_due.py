@@ -426,6 +426,7 @@ class RunDue:
             webhook_id=webhook_id(
                 run.job_id, run.scheduled_for, run.trigger, run.id if run.trigger is Trigger.MANUAL else ""
             ),
+            tenant_id=job.tenant_id,
             keep_body=job.definition.store_responses or job.definition.success.json_pointer is not None,
         )
         try:

@@ -19,7 +19,7 @@ from core.usecases.plan_due import PlanDue
 from core.usecases.run_due import RunDue
 from rubato.adapters.clock import SystemClock
 from rubato.adapters.cron import CroniterCron
-from rubato.adapters.http.dispatcher import check_headers
+from rubato.adapters.http.message import check_headers
 from rubato.adapters.http.guard import AddressPolicy, check_url
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.memory.store import MemoryStore

@@ -23,7 +23,11 @@ def dispatcher() -> HttpDispatcher:
 
 
 async def send(url: str, **fields: object) -> HttpResult:
-    return await dispatcher().send(HttpRequest(url, **fields))  # type: ignore[arg-type]  # fields by name
+    sender = dispatcher()
+    try:
+        return await sender.send(HttpRequest(url, **fields))  # type: ignore[arg-type]  # fields by name
+    finally:
+        await sender.close()
 
 
 @asynccontextmanager
@@ -134,6 +138,7 @@ async def test_cookies_are_not_kept_and_the_environment_is_not_asked(monkeypatch
         sender = dispatcher()
         for _ in range(2):
             assert (await sender.send(HttpRequest(served.url))).status_code == 200
+        await sender.close()
     assert all("cookie" not in headers for _, _, headers, _ in served.seen)
 
 
