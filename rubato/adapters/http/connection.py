@@ -60,8 +60,8 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_parser",
         "_poll",
-        "_received",
         "_reads_to_end",
+        "_received",
         "_status",
         "_timer",
         "_transport",
@@ -153,7 +153,7 @@ class Connection(asyncio.Protocol):
         except HttpParserError as error:
             self._break(_words(error))
         else:
-            if not self._is_complete and self._received > HEAD_CAP + FRAMING * len(self._body):
+            if self._answer is not None and self._received > HEAD_CAP + FRAMING * len(self._body):
                 self._break("its headers or its framing are too long")
 
     def eof_received(self) -> None:

@@ -62,7 +62,7 @@ class Dialler:
 def tls_context() -> ssl.SSLContext:
     """Return a context that trusts the system's authorities; certifi's where the system has none, as in slim images."""
     paths = ssl.get_default_verify_paths()
-    has_some = paths.cafile is not None or (paths.capath is not None and any(Path(paths.capath).iterdir()))
+    has_some = bool(paths.cafile) or (bool(paths.capath) and any(Path(paths.capath).iterdir()))
     context = ssl.create_default_context(cafile=None if has_some else certifi.where())
     context.set_alpn_protocols(["http/1.1"])
     return context

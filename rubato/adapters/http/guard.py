@@ -1,8 +1,8 @@
 """Which addresses Rubato may dial on a user's behalf: public ones, and what the operator opens.
 
-A URL is judged twice. At registration, and before it is sent to, `check_url` refuses what can be seen to be wrong in the
-text. At connect time `judge` resolves the name once and requires *every* answer to be allowed; `dial` takes nothing but
-the addresses it returns, so that a name which answers differently the second time gains nothing.
+A URL is judged twice. At registration, and again before it is sent to, `check_url` refuses what can be seen to be wrong
+in the text. At connect time `judge` resolves the name once and requires *every* answer to be allowed; what dials takes
+nothing but the addresses it returns, so that a name which answers differently the second time gains nothing.
 """
 
 import asyncio
