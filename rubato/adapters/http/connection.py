@@ -50,6 +50,7 @@ class Connection(asyncio.Protocol):
         "_body",
         "_body_cap",
         "_deadline",
+        "_fires_at",
         "_header_count",
         "_headers",
         "_headers_at",
@@ -99,7 +100,8 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             self._fail(BrokenAnswerError("the connection was closed before the request was sent"))
             return answer
-        self._timer = self._loop.call_later(deadline - time.monotonic(), self._expire)
+        if self._timer is None or deadline < self._fires_at:
+            self._watch(deadline)
         self._transport.write(request)
         return answer
 
@@ -129,6 +131,7 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
             self._transport = None
+        self._stop_timer()
         self._fail(BrokenAnswerError("the connection was given up"))
 
     # the transport's side
@@ -141,7 +144,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Parse what came, unless nothing was asked."""
         parser = self._parser
-        if self._answer is None or parser is None or self._is_complete:
+        if self._answer is None or parser is None:
             self._is_confused = True
             self.abort()
             return
@@ -153,7 +156,7 @@ class Connection(asyncio.Protocol):
         except HttpParserError as error:
             self._break(_words(error))
         else:
-            if self._answer is not None and self._received > HEAD_CAP + FRAMING * len(self._body):
+            if self._received > HEAD_CAP + FRAMING * len(self._body) and not self._is_complete:
                 self._break("its headers or its framing are too long")
 
     def eof_received(self) -> None:
@@ -165,6 +168,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what was still awaited."""
         self._transport = None
+        self._stop_timer()
         if self._answer is not None:
             when = "the answer was complete" if self._headers_at else "an answer came"
             self._fail(BrokenAnswerError(f"the connection was closed before {when}"))
@@ -235,17 +239,24 @@ class Connection(asyncio.Protocol):
     def _complete(self, *, is_cut: bool = False) -> None:
         self._is_complete = True
         self._keeps = self._parser is not None and self._parser.should_keep_alive()  # llhttp forgets it afterwards
-        self._stop_timer()
         answer, self._answer = self._answer, None
         if answer is not None and not answer.done():
             answer.set_result(Answer(self._status, self._headers, self._body, is_cut, self._headers_at))
         if is_cut and self._transport is not None:
             self._transport.abort()
 
+    def _watch(self, deadline: float) -> None:
+        """Look at the clock at a deadline. The timer outlives its exchange, so that the next need not set it again."""
+        self._stop_timer()
+        self._fires_at = deadline
+        self._timer = self._loop.call_later(deadline - time.monotonic(), self._expire)
+
     def _expire(self) -> None:
-        left_s = self._deadline - time.monotonic()
-        if left_s > 0:  # the loop's clock stands still while a turn of it lasts
-            self._timer = self._loop.call_later(left_s, self._expire)
+        self._timer = None
+        if self._answer is None:
+            return
+        if self._deadline > time.monotonic():  # a later exchange's, or the loop's clock stood still for a turn of it
+            self._watch(self._deadline)
             return
         self._fail(TimeoutError())
         self.abort()
@@ -256,7 +267,6 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     def _fail(self, error: Exception) -> None:
-        self._stop_timer()
         answer, self._answer = self._answer, None
         if answer is not None and not answer.done():
             answer.set_exception(error)

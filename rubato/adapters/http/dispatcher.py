@@ -6,7 +6,6 @@ written, and another is dialled; once a request is written, whatever happens to 
 
 import asyncio
 import time
-from datetime import timedelta
 from functools import partial
 
 from core.ports.dispatcher import (
@@ -24,6 +23,8 @@ from rubato.adapters.http.pool import MOST_IDLE, Pool
 
 REMEMBERED = 2048  # heads of requests; a job's is the same at every run
 LONGEST_REMEMBERED = 4096  # bytes of one
+
+SHORTEST_S, LONGEST_S = MINIMUM_TIMEOUT.total_seconds(), MAXIMUM_TIMEOUT.total_seconds()
 
 _Known = tuple[str | None, str, str, bool, tuple[tuple[str, str], ...]]
 
@@ -60,8 +61,8 @@ class HttpDispatcher:
             data = message(request, made.lines, with_body=with_body)
         except (UnicodeError, ValueError) as error:
             return _failed(begun, f"The request cannot be sent: {str(error)[:300]}", "invalid_url")
-        timeout = min(max(request.timeout or DEFAULT_TIMEOUT, MINIMUM_TIMEOUT), MAXIMUM_TIMEOUT)
-        deadline = begun + timeout.total_seconds()
+        timeout_s = min(max((request.timeout or DEFAULT_TIMEOUT).total_seconds(), SHORTEST_S), LONGEST_S)
+        deadline = begun + timeout_s
         connection = self._pool.take(made.origin)
         try:
             if connection is None:
@@ -69,8 +70,7 @@ class HttpDispatcher:
                     connection = await self._dial(made.origin)
             answer = await connection.begin(data, is_head=made.is_head, deadline=deadline)
         except TimeoutError:
-            limit = timeout // timedelta(milliseconds=1)
-            return _failed(begun, f"Request timed out after {limit}ms", "timeout")
+            return _failed(begun, f"Request timed out after {round(timeout_s * 1000)}ms", "timeout")
         except BlockedAddressError as error:
             return _failed(begun, str(error), "blocked_address")
         except (DialError, OSError) as error:

@@ -161,7 +161,7 @@ def _charset(content_type: bytes | None) -> str:
         return "utf-8"
     try:
         found = codecs.lookup(named.group(1)).name
-        b"".decode(found, errors="replace")
+        b"a".decode(found, errors="replace")
     except (LookupError, ValueError):
         return "utf-8"
     return "utf-8" if found in _NO_CHARSETS else found
