@@ -23,7 +23,6 @@ LIFETIME_S = 300.0  # then the name is resolved and judged again, however busy t
 _READ = frozenset(
     {b"content-type", b"content-encoding", b"content-length", b"transfer-encoding", b"retry-after", b"keep-alive"}
 )
-_NO_BODY = frozenset({204, 304})
 _SOMETHING = select.POLLIN | select.POLLHUP | select.POLLERR
 
 
@@ -202,9 +201,9 @@ class Connection(asyncio.Protocol):
             return
         self._status = status
         self._headers_at = time.monotonic()
-        if self._is_head or status in _NO_BODY:
+        if self._is_head:
             self._complete()
-            self._parser = None  # it may wait for the body that such an answer only describes
+            self._parser = None  # it waits for the body that such an answer only describes
             return
         coding = self._headers.get(b"transfer-encoding")
         if coding is not None:
