@@ -166,7 +166,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what was still awaited."""
-        self._transport = None
+        self._transport = self._parser = None  # the parser holds this connection in turn
         self._stop_timer()
         if self._answer is not None:
             when = "the answer was complete" if self._headers_at else "an answer came"
@@ -241,6 +241,7 @@ class Connection(asyncio.Protocol):
         answer, self._answer = self._answer, None
         if answer is not None and not answer.done():
             answer.set_result(Answer(self._status, self._headers, self._body, is_cut, self._headers_at))
+        self._body = b""  # not kept for as long as the connection idles
         if is_cut and self._transport is not None:
             self._transport.abort()
 

@@ -44,7 +44,7 @@ class Dialler:
             try:
                 async with asyncio.timeout(None if is_last else NEXT_AFTER_S):
                     return await self._connect(origin, address)
-            except OSError as error:
+            except (OSError, ValueError) as error:  # ValueError: a name that TLS cannot ask for
                 failure = error
         raise DialError(_words(failure)) from failure
 
