@@ -1,5 +1,7 @@
-"""`python -m benchmarks`: print the table of what is measured so far."""
+"""`python -m benchmarks`: print the table of what is measured so far; `python -m benchmarks clients`: that table."""
 
-from benchmarks.decide import measure
+import sys
 
-print(measure())  # noqa: T201 - the table
+from benchmarks import clients, decide
+
+print((clients if "clients" in sys.argv[1:] else decide).measure())  # noqa: T201 - the table
