@@ -33,7 +33,7 @@ MISSED = "missed"
 PARKED = "parked"
 STALE_AFTER = timedelta(minutes=15)  # since the last heartbeat; a lease normally ends it in a minute
 PLAIN_ATTEMPTS = 2  # sent and never recorded so often, a run is next made in a process of its own
-LAST_ATTEMPT = 4
+LAST_ATTEMPT = 8  # workers may be killed for other reasons than this run; but no run is sent without end
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from rubato.adapters.http.guard import AddressPolicy
 START_S = 10.0  # what a process may take to start and to end, beyond the request's own deadline, on a busy machine
 ADDRESS_SPACE = 512 * 1024**2  # bytes; 170 MiB are mapped for an ordinary request, most of it for libraries
 OPEN_FILES = 64
+AT_ONCE = 4  # processes; all that was out with a killer comes here after its second murder, and must not kill by number
 CHILD = ("-P", "-m", "rubato.adapters.http.isolated")
 _KEPT_VARIABLES = ("LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR", "TZ")
 
@@ -37,12 +38,16 @@ class IsolatedDispatcher:
     ) -> None:
         self._policy = policy
         self._command = tuple(command or (sys.executable, *CHILD))
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._start_s = start_s
 
     async def send(self, request: HttpRequest) -> HttpResult:
         """Send it within its total deadline and report. Raises IsolatedRunError; cancelling it ends the process."""
         timeout = min(max(request.timeout or DEFAULT_TIMEOUT, MINIMUM_TIMEOUT), MAXIMUM_TIMEOUT)
-        limit_s = timeout.total_seconds() + self._start_s
+        async with self._turns:
+            return await self._send(request, timeout.total_seconds() + self._start_s)
+
+    async def _send(self, request: HttpRequest, limit_s: float) -> HttpResult:
         asked = {**_written(request), "allow": self._policy.allow, "limit_s": limit_s}
         try:
             process = await asyncio.create_subprocess_exec(
