@@ -5,13 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from core.entities import Attempt, Decision, Definition, Hint, Job, Limits, Run, RunStatus
+from core.entities import Attempt, Decision, Definition, Hint, Job, Limits, Run
 from core.errors import NotFound, RubatoError
 from core.ids import bucket_of, slot_of
 from core.ports.store import Change, JobRef, Snapshot, Transition
 from rubato.adapters.postgres import bulk, queries, tables
 from rubato.adapters.postgres.codec import (
-    OUTCOME,
     Row,
     attempt_to,
     definition_from,
@@ -20,7 +19,6 @@ from rubato.adapters.postgres.codec import (
     hint_to,
     key,
     limits_from,
-    outcome_to,
     run_from,
     run_to,
     schedule_from,
@@ -28,6 +26,7 @@ from rubato.adapters.postgres.codec import (
     session_to,
 )
 from rubato.adapters.postgres.engine import Link
+from rubato.adapters.postgres.steps import is_step, write_steps
 
 _QUIET = frozenset({"begin", "run", "misfire", "unpark", "park"})  # the hot path never wakes anybody
 _FIXED = frozenset({"tenant_id", "bucket", "job_id", "created_at"})  # of a schedule: never written again
@@ -47,7 +46,6 @@ _RUN_KEY = ("scheduled_for", "tenant_id", "bucket", "job_id", "id")  # not the t
 _PUT_RUN = bulk.update(
     tables.runs, [c.name for c in tables.runs.columns if c.name not in {*_OF_TESTS, *_RUN_KEY}], by=_RUN_KEY
 )
-_END_RUN = bulk.update(tables.runs, OUTCOME, by=_RUN_KEY)
 _DELETE_RUN = bulk.delete(tables.runs, by=_RUN_KEY)
 _PUT_HINT = bulk.upsert(tables.hints)
 _ADD_SESSION = bulk.insert(tables.sessions)
@@ -211,12 +209,15 @@ async def _write(link: Link, accepted: Sequence[tuple[Snapshot, Change]]) -> Non
     removed, sessions = [], []
     new_runs: list[dict[str, Any]] = []
     old_runs: list[dict[str, Any]] = []
-    ended_runs: list[dict[str, Any]] = []
+    steps: list[tuple[Job, Run]] = []
     hints: list[Hint] = []
     attempts: list[Attempt] = []
     for before, change in accepted:
         job, old = change.job, before.job
-        if (job.schedule, job.definition.version, job.deleted_at) != (
+        stepped = is_step(before, change)
+        if stepped:
+            steps.append((job, change.runs[0]))
+        elif (job.schedule, job.definition.version, job.deleted_at) != (
             old.schedule,
             old.definition.version,
             old.deleted_at,
@@ -231,15 +232,9 @@ async def _write(link: Link, accepted: Sequence[tuple[Snapshot, Change]]) -> Non
             heads.append({"tenant_id": job.tenant_id, "bucket": bucket_of(job.id), "id": job.id, **_head(job)})
         if job.definition.version != old.definition.version:
             versions.append({**key(job.tenant_id, job.id), **definition_to(job.definition)})
-        known = {run.id: run for run in (before.run, before.manual_run) if run is not None}
-        for run in change.runs:
-            was = known.get(run.id)
-            if was is None:
-                new_runs.append(run_to(run))
-            elif was.status is RunStatus.RUNNING and run.status is not RunStatus.RUNNING:
-                ended_runs.append(outcome_to(run))
-            else:
-                old_runs.append(run_to(run))
+        known = {run.id for run in (before.run, before.manual_run) if run is not None}
+        for run in change.runs[1:] if stepped else change.runs:
+            (old_runs if run.id in known else new_runs).append(run_to(run))
         hints.extend(change.hints)
         attempts.extend(change.attempts)
         removed += [_run_key(job, run_id) for run_id in change.removed_runs]
@@ -252,7 +247,7 @@ async def _write(link: Link, accepted: Sequence[tuple[Snapshot, Change]]) -> Non
     await _PUT_HEAD.run(link, heads)
     await _DELETE_RUN.run(link, removed)
     await _PUT_RUN.run(link, old_runs)
-    await _END_RUN.run(link, ended_runs)
+    await write_steps(link, steps)
     await _ADD_RUN.run(link, new_runs)
     await _PUT_HINT.run(link, [hint_to(hint) for hint in hints])
     await insert_attempts(link, attempts)

@@ -266,50 +266,13 @@ def run_to(run: Run) -> dict[str, Any]:
     row = {name: getattr(run, name) for name in _RUN_PLAIN}
     return {
         **row,
-        "error_message": _clean(run.error_message),
-        "response_excerpt": _clean(run.response_excerpt),
-        "retry_after": _clean(run.retry_after),
+        "error_message": clean(run.error_message),
+        "response_excerpt": clean(run.response_excerpt),
+        "retry_after": clean(run.retry_after),
         "bucket": bucket_of(run.job_id),
         "status": run.status.value,
         "trigger": run.trigger.value,
         "kind": run.kind.value,
-        "decision": run.decision,
-    }
-
-
-OUTCOME = (
-    "status",
-    "finished_at",
-    "error_message",
-    "duration_ms",
-    "headers_ms",
-    "status_code",
-    "response_excerpt",
-    "response_bytes",
-    "truncated",
-    "retry_after",
-    "decision",
-)
-
-
-def outcome_to(run: Run) -> dict[str, Any]:
-    """Write what the end of a running run changes of its row, and the row's key."""
-    return {
-        "scheduled_for": run.scheduled_for,
-        "tenant_id": run.tenant_id,
-        "bucket": bucket_of(run.job_id),
-        "job_id": run.job_id,
-        "id": run.id,
-        "status": run.status.value,
-        "finished_at": run.finished_at,
-        "error_message": _clean(run.error_message),
-        "duration_ms": run.duration_ms,
-        "headers_ms": run.headers_ms,
-        "status_code": run.status_code,
-        "response_excerpt": _clean(run.response_excerpt),
-        "response_bytes": run.response_bytes,
-        "truncated": run.truncated,
-        "retry_after": _clean(run.retry_after),
         "decision": run.decision,
     }
 
@@ -344,7 +307,7 @@ _ATTEMPT_PLAIN = (
 def attempt_to(attempt: Attempt) -> dict[str, Any]:
     """Write an attempt's columns."""
     row = {name: getattr(attempt, name) for name in _ATTEMPT_PLAIN}
-    return {**row, "bucket": bucket_of(attempt.job_id), "error_message": _clean(attempt.error_message)}
+    return {**row, "bucket": bucket_of(attempt.job_id), "error_message": clean(attempt.error_message)}
 
 
 def attempt_from(row: Row) -> Attempt:
@@ -444,7 +407,7 @@ def session_to(session: Session) -> dict[str, Any]:
         "outcome": plan.outcome.value,
         "planner": plan.planner,
         "model": plan.model,
-        "input_summary": _clean(plan.input_summary),
+        "input_summary": clean(plan.input_summary),
         "calls": [
             {
                 "call_id": call.call_id,
@@ -459,12 +422,12 @@ def session_to(session: Session) -> dict[str, Any]:
         "input_tokens": plan.usage.input_tokens,
         "output_tokens": plan.usage.output_tokens,
         "estimated": plan.usage.estimated,
-        "reasoning": _clean(plan.reasoning),
+        "reasoning": clean(plan.reasoning),
         "confidence": plan.confidence,
         "next_analysis_ms": ms(plan.next_analysis_in),
-        "messages": _clean(plan.messages),
+        "messages": clean(plan.messages),
         "prompt_hash": plan.prompt_hash,
-        "error": _clean(plan.error),
+        "error": clean(plan.error),
         "hint_ids": list(session.hint_ids),
         "decision": session.decision,
     }
@@ -548,7 +511,8 @@ def _success_from(row: Row | None) -> Success:
     )
 
 
-def _clean(text: str | None) -> str | None:
+def clean(text: str | None) -> str | None:
+    """Return a text that PostgreSQL can hold: it may have come from anywhere, and text there has no NUL."""
     return None if text is None else text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
