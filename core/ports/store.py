@@ -31,6 +31,11 @@ class Snapshot:
     run: Run | None = None
     manual_run: Run | None = None
 
+    @property
+    def last_start_at(self) -> datetime | None:
+        """Return when the job last started: its active run, or the newest that settled."""
+        return (self.run.started_at if self.run is not None else None) or self.job.schedule.last_start_at
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

@@ -129,9 +129,8 @@ def write_hint(snapshot: Snapshot, hint: Hint, *, cron: Cron, ids: Ids) -> Chang
 
 def asked(snapshot: Snapshot, hint: Hint) -> datetime | None:
     """Return the instant a hint asks for, before any bound."""
-    schedule = snapshot.job.schedule
     if hint.interval is not None:
-        return later(schedule.last_start_at or schedule.created_at, hint.interval)
+        return later(snapshot.last_start_at or snapshot.job.schedule.created_at, hint.interval)
     return hint.at or hint.until
 
 

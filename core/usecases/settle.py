@@ -109,7 +109,11 @@ def settle(
     if run.status is not RunStatus.RUNNING and finished.status is not RunStatus.CANCELED:
         raise LeaseLostError
     own_slot = schedule.slot if run.trigger is not Trigger.MANUAL else None
-    changes: dict[str, Any] = {"lease": None, **_needs_planning(snapshot.job.definition, schedule, now)}
+    changes: dict[str, Any] = {
+        "lease": None,
+        "last_start_at": run.started_at or schedule.last_start_at,
+        **_needs_planning(snapshot.job.definition, schedule, now),
+    }
     if schedule.manual is not None and schedule.manual.run_id == run.id:
         changes["manual"] = None  # canceled before it began
     if own_slot is not None:

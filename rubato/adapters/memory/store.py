@@ -201,7 +201,6 @@ class MemoryStore:
                     continue
                 at = max(self.clock.now(), run.scheduled_for)
                 self._runs[run.id] = replace(run, status=RunStatus.RUNNING, started_at=at, worker_id=worker_id)
-                self._put(job, last_start_at=at)
                 started[job.id] = at
             return started
 

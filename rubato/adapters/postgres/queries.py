@@ -51,7 +51,7 @@ CLAIM = f"""
         SELECT mine.*
         FROM (SELECT * FROM due_tenants ORDER BY ready_at LIMIT $2) AS t
         CROSS JOIN LATERAL (
-            SELECT s.tenant_id, s.bucket, s.job_id FROM schedules s
+            SELECT s.tenant_id, s.bucket, s.job_id, s.lease_until, s.lease_run_id FROM schedules s
             WHERE s.tenant_id = t.id AND {_CLAIMABLE}
             ORDER BY s.ready_at LIMIT (SELECT rows FROM share)
             FOR UPDATE OF s SKIP LOCKED
@@ -59,13 +59,13 @@ CLAIM = f"""
         LIMIT $2
     ),
     head AS (
-        SELECT s.tenant_id, s.bucket, s.job_id FROM schedules s
+        SELECT s.tenant_id, s.bucket, s.job_id, s.lease_until, s.lease_run_id FROM schedules s
         WHERE NOT (SELECT fair FROM mode) AND {_CLAIMABLE}
         ORDER BY s.ready_at LIMIT $2
         FOR UPDATE OF s SKIP LOCKED
     ),
     picked AS MATERIALIZED (
-        SELECT tenant_id, bucket, job_id, row_number() OVER ()::int AS place
+        SELECT *, row_number() OVER ()::int AS place
         FROM (SELECT * FROM fair UNION ALL SELECT * FROM head) AS both_ways
     ),
     leased AS (
@@ -81,11 +81,10 @@ CLAIM = f"""
                     THEN rubato_run_id((extract(epoch FROM s.slot_at) * 1000000)::bigint, ($5::text[])[p.place])
                 ELSE ''
             END
-        FROM picked p JOIN schedules was
-          ON was.tenant_id = p.tenant_id AND was.bucket = p.bucket AND was.job_id = p.job_id
+        FROM picked p
         WHERE s.tenant_id = p.tenant_id AND s.bucket = p.bucket AND s.job_id = p.job_id
-        RETURNING s.*, was.lease_until AS lapsed_at,
-                  coalesce(was.lease_run_id, '') = '' AND s.lease_run_id <> ''
+        RETURNING s.*, p.lease_until AS lapsed_at,
+                  coalesce(p.lease_run_id, '') = '' AND s.lease_run_id <> ''
                   AND s.lease_run_id IS DISTINCT FROM s.manual_run_id AS is_new
     ),
     made AS (
@@ -104,23 +103,26 @@ CLAIM = f"""
 NEXT_READY = "SELECT statement_timestamp() AS now_at, (SELECT min(ready_at) FROM schedules) AS ready_at"
 
 # Mark claimed runs as running, at their slot at the earliest. What has another token or version by now, or is
-# suspended, is missing from the answer and left as it is.
+# suspended, is missing from the answer and left as it is. The schedules are locked, in the order of LOCK_SCHEDULES, and
+# not written: a pause that would revoke the claim waits, and then finds the run begun. `last_start_at` is set when the
+# run settles.
 START = """
     WITH held AS (
         SELECT * FROM unnest($2::text[], $3::smallint[], $4::text[], $5::bigint[], $6::integer[], $7::text[],
                              $8::timestamptz[])
                AS v (tenant_id, bucket, job_id, token, version, run_id, slot_at)
     ),
-    begun AS (
-        UPDATE schedules s SET last_start_at = greatest(clock_timestamp(), held.slot_at)
-        FROM held
-        WHERE s.tenant_id = held.tenant_id AND s.bucket = held.bucket AND s.job_id = held.job_id
-          AND s.token = held.token AND s.lease_worker = $1 AND s.version = held.version
-          AND s.lease_run_id = held.run_id AND s.deleted_at IS NULL
+    begun AS MATERIALIZED (
+        SELECT s.tenant_id, s.bucket, s.job_id, s.slot_at, s.lease_run_id
+        FROM held JOIN schedules s
+          ON s.tenant_id = held.tenant_id AND s.bucket = held.bucket AND s.job_id = held.job_id
+        WHERE s.token = held.token AND s.lease_worker = $1 AND s.version = held.version
+          AND s.lease_run_id = held.run_id AND s.slot_at = held.slot_at AND s.deleted_at IS NULL
           AND NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id = s.tenant_id AND t.suspended_reason IS NOT NULL)
-        RETURNING s.tenant_id, s.bucket, s.job_id, s.slot_at, s.lease_run_id, s.last_start_at
+        ORDER BY s.bucket, s.tenant_id, s.job_id
+        FOR NO KEY UPDATE OF s
     )
-    UPDATE runs r SET status = 'running', started_at = begun.last_start_at, worker_id = $1
+    UPDATE runs r SET status = 'running', started_at = greatest(clock_timestamp(), begun.slot_at), worker_id = $1
     FROM begun
     WHERE r.scheduled_for = begun.slot_at AND r.tenant_id = begun.tenant_id AND r.bucket = begun.bucket
       AND r.job_id = begun.job_id AND r.trigger = 'scheduled'
