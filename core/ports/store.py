@@ -250,8 +250,9 @@ class Store(Protocol):
     async def release(
         self, worker_id: str, held: Sequence[tuple[JobRef, int]], *, hold_back: timedelta = timedelta(0)
     ) -> None:
-        """Give back claims that were not sent: their rows are removed (a manual request's row stays). What is due is
-        not claimed again for `hold_back`; its slot stays where it is."""
+        """Give back claims that were not sent: their rows are removed (a manual request's row stays, and so does one
+        that another worker left `running`). What is due is not claimed again for `hold_back`; its slot stays where it
+        is."""
         ...
 
     async def add_attempts(self, attempts: Sequence[Attempt]) -> None:

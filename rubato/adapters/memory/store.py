@@ -221,7 +221,7 @@ class MemoryStore:
         self, worker_id: str, held: Sequence[tuple[JobRef, int]], *, hold_back: timedelta = timedelta(0)
     ) -> None:
         """Give back claims that were not sent."""
-        work = [(ref, partial(give_back, worker_id=worker_id, token=token)) for ref, token in held]
+        work = [(ref, partial(give_back, worker_id=worker_id, token=token, hold_back=hold_back)) for ref, token in held]
         for (ref, _), answer in zip(held, await self.change_many(work), strict=True):
             if isinstance(answer, Change) and hold_back:
                 self._held_back[ref.job_id] = self.clock.now() + hold_back

@@ -281,7 +281,8 @@ class PostgresStore:
     ) -> None:
         """Give back claims that were not sent; their rows go."""
         answers = await self.change_many(
-            [(ref, partial(give_back, worker_id=worker_id, token=token)) for ref, token in held], runs={}
+            [(ref, partial(give_back, worker_id=worker_id, token=token, hold_back=hold_back)) for ref, token in held],
+            runs={},
         )
         back = [ref for (ref, _), answer in zip(held, answers, strict=True) if not isinstance(answer, RubatoError)]
         if back and hold_back:
