@@ -50,7 +50,9 @@ def check_ledger(seen: Invariants) -> None:
         if run is None:
             seen.violated("every request has its row", run_id)
         elif run.trigger is not Trigger.TEST and len(requests) > 1 + attempts.get(run_id, 0):
-            seen.violated("sent twice only after a loss", f"{run_id}: {len(requests)} requests, {attempts.get(run_id, 0)}")
+            seen.violated(
+                "sent twice only after a loss", f"{run_id}: {len(requests)} requests, {attempts.get(run_id, 0)}"
+            )
         if len({request.webhook_id for request in requests}) > 1:
             seen.violated("the same webhook-id for every attempt", run_id)
     for run in store._runs.values():

@@ -73,6 +73,7 @@ class Invariants:
         who = process.name if process is not None else "api"
         changes = {change.job.id: change for change in _changes(answer)}
         for _, old, new in hints:
+            self.counts["hints"] += old is None
             self._hint(old, new, changes)
         for key, old, new in runs:
             self._run(key, old, new, now)
@@ -86,7 +87,7 @@ class Invariants:
             self.counts[new.status] += 1
             self.note(who, operation, key, new.status)
         if process is not None and operation == "change_many":
-            self._tokens(args[0], answer, dict((key, old) for key, old, _ in jobs))
+            self._tokens(args[0], answer, {key: old for key, old, _ in jobs})
         for change in changes.values():
             if change.decision is not None:
                 self._decision(change, now)
@@ -104,7 +105,7 @@ class Invariants:
         if after.token < before.token:
             self.violated("tokens rise", f"{new.id}: {before.token} became {after.token}")
         held, holds = before.lease, after.lease
-        taken = held is not None and holds is not None and before.token != after.token
+        taken = operation != "release" and held is not None and holds is not None and before.token != after.token
         if taken and held is not None and held.until > now:
             self.violated("two workers never hold one job", f"{new.id}: taken from {held.worker_id} by {holds}")
         if process is not None and operation in OWN_WRITES and (held is None or held.worker_id != process.name):
@@ -192,9 +193,10 @@ class Invariants:
         if self.store._tenants[job.tenant_id].suspended is not None:
             self.violated("a suspended tenant's job never begins", run.id)
         for hint in self.store._hints.values():
-            if hint.job_id == job.id and hint.kind is HintKind.PAUSE and hint.author is Author.USER:
-                if is_active(hint, now) and (hint.expires_at is None or run.scheduled_for < hint.expires_at):
-                    self.violated("a paused job never begins", f"{run.id}, paused by {hint.id}")
+            theirs = hint.job_id == job.id and hint.kind is HintKind.PAUSE and hint.author is Author.USER
+            covers = hint.expires_at is None or run.scheduled_for < hint.expires_at
+            if theirs and covers and is_active(hint, now):
+                self.violated("a paused job never begins", f"{run.id}, paused by {hint.id}")
 
     def _hint(self, old: Hint | None, new: Hint | None, changes: dict[str, Change]) -> None:
         if old is None or new is None or old == new:
@@ -294,8 +296,3 @@ def _changes(answer: Any) -> list[Change]:
     if isinstance(answer, list):
         return [each for each in answer if isinstance(each, Change)]
     return []
-
-
-def soonest(now: datetime, allowed: timedelta) -> datetime:
-    """Return the instant before which everything due must have been taken up."""
-    return now - allowed

@@ -177,7 +177,7 @@ class Worker:
             "held": runs.held,
             "places": runs._places.taken,
             "queued": runs._queue.size,
-            "settling": len(runs._settling),
-            "tasks": len(runs._tasks),
+            "unrecorded": runs._recorder.waiting,
+            "stages": len(runs._stages.tasks),
         }
         return ", ".join(f"{name} {count}" for name, count in left.items() if count)
