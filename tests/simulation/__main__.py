@@ -4,10 +4,12 @@ import argparse
 import sys
 import time
 
+from tests.simulation.invariants import Violation
 from tests.simulation.sweep import Ledger, sweep
 from tests.simulation.world import play
 
-SHOWN = 10  # violations printed in full
+SHOWN = 10  # seeds whose first violation is printed
+ABOUT_CHARS = 400
 _ROWS = (
     ("runs begun", "runs"),
     ("requests", "requests"),
@@ -18,6 +20,7 @@ _ROWS = (
     ("crashes", "crashes"),
     ("freezes", "freezes"),
     ("outages", "outages"),
+    ("workers cut off", "cuts"),
     ("stops in good order", "stops"),
     ("taken over", "taken over"),
     ("attempts lost", "lost"),
@@ -45,7 +48,9 @@ def _one(seed: int, *, trace: bool) -> int:
         _say(f"{at_s:11.6f}  {' '.join(map(str, words))}")
     for violation in outcome.violations:
         _say(f"seed {seed} at {violation.at_s:.6f} s: {violation.name}: {violation.about}")
-    _say(f"seed {seed}: {outcome.virtual_s:.1f} s played, digest {outcome.digest}, {len(outcome.violations)} violations")
+    _say(
+        f"seed {seed}: {outcome.virtual_s:.1f} s played, digest {outcome.digest}, {len(outcome.violations)} violations"
+    )
     return 1 if outcome.violations else 0
 
 
@@ -59,8 +64,8 @@ def _many(seeds: range, processes: int | None) -> int:
 
     ledger = sweep(seeds, processes=processes, progress=progress)
     sys.stderr.write("\n")
-    for seed, violation in ledger.violations[:SHOWN]:
-        _say(f"seed {seed} at {violation.at_s:.6f} s: {violation.name}: {violation.about}")
+    for seed, violation in _firsts(ledger)[:SHOWN]:
+        _say(f"seed {seed} at {violation.at_s:.6f} s: {violation.name}: {violation.about[:ABOUT_CHARS]}")
         _say(f'  play it again: make simulate ARGS="--seed {seed} --trace"')
     _say(f"{'seeds':22}{ledger.seeds:>12,}")
     _say(f"{'virtual hours':22}{ledger.virtual_s / 3600:>12,.1f}")
@@ -69,6 +74,11 @@ def _many(seeds: range, processes: int | None) -> int:
     _say(f"{'violations':22}{len(ledger.violations):>12,}")
     _say(f"{'seconds':22}{time.monotonic() - began:>12,.1f}")
     return 1 if ledger.violations else 0
+
+
+def _firsts(ledger: Ledger) -> list[tuple[int, Violation]]:
+    """Return the first violation of each seed."""
+    return list({seed: (seed, violation) for seed, violation in reversed(ledger.violations)}.values())[::-1]
 
 
 def _say(line: str) -> None:

@@ -39,12 +39,13 @@ class Faults:
     observe: Callable[[str, Process | None, tuple[Any, ...], Any], None]
     on_crash: Callable[[Process], None]
     outage_until: float = 0.0
+    cut_until: dict[Process, float] = field(default_factory=dict)
     crashes: int = 0
 
-    @property
-    def is_away(self) -> bool:
-        """Tell whether the store cannot be reached."""
-        return self.loop.time() < self.outage_until
+    def is_away(self, process: Process | None) -> bool:
+        """Tell whether the store cannot be reached: by nobody, or by this process."""
+        cut_until = self.cut_until.get(process, 0.0) if process is not None else 0.0
+        return self.loop.time() < max(self.outage_until, cut_until)
 
     async def maybe_crash(self, process: Process | None, where: str) -> None:
         """Let the process die here, once in a while; what is dead goes no further in any case."""
@@ -77,7 +78,7 @@ class Faults:
         if rng.random() < 0.5:  # else it arrives at once
             await self.travel()
             await self.maybe_crash(process, name)
-        if self.is_away or (rates.lost_request and rng.random() < rates.lost_request):
+        if self.is_away(process) or (rates.lost_request and rng.random() < rates.lost_request):
             await asyncio.sleep(rng.random() * REFUSED_AFTER_S)
             raise Unavailable("the store is away")
         answer: Any = None
@@ -90,7 +91,7 @@ class Faults:
         await self.maybe_crash(process, name)
         await self.travel()
         await self.maybe_crash(process, name)
-        if self.is_away or (rates.lost_answer and rng.random() < rates.lost_answer):
+        if self.is_away(process) or (rates.lost_answer and rng.random() < rates.lost_answer):
             self.note("answer lost", process.name if process else "api", name)
             raise Unavailable("the answer was lost")
         if error is not None:

@@ -225,6 +225,8 @@ class Invariants:
         if decision is None or decision.source in (Source.PARKED, Source.RETIRED, Source.SUSPENDED):
             return
         self.counts["decisions"] += 1
+        if job.schedule.slot != decision.slot:
+            self.violated("the slot is the decision's", f"{job.id}: {job.schedule.slot}, decided: {decision.slot}")
         limits = self.store._tenants[job.tenant_id]
         hints = tuple(self.store._hints_read(job.id, now))
         self._within(job, decision, hints, now)

@@ -67,7 +67,7 @@ def any_definition(rng: Random, number: int, now_s: float) -> Definition:
     high = seconds(12 + rng.random() * 30) if rng.random() < 0.5 else None
     return Definition(
         name=f"job {number}",
-        action=HttpAction(f"{MOODY}{number}", timeout=seconds(4 + rng.random() * 20)),
+        action=HttpAction(f"{MOODY}{number}", timeout=seconds(4 + rng.random() * 26)),
         baseline=baseline,
         bounds=Bounds(low, high),
         start_at=START + seconds(now_s + rng.random() * 8) if draw < 0.8 and rng.random() < 0.15 else None,

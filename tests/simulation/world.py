@@ -223,6 +223,15 @@ class World:
         self.note("outage", seconds)
         self.faults.outage_until = self.loop.time() + seconds
 
+    async def _cut(self) -> None:
+        """One worker loses the store; it goes on with what it has out."""
+        worker, rng = self._victim(), self.rng
+        if worker is not None:
+            seconds = rng.random() * (30 if rng.random() < 0.75 else 5)
+            self.counts["cuts"] += 1
+            self.note("cut", worker.process.name, seconds)
+            self.faults.cut_until[worker.process] = self.loop.time() + seconds
+
     async def _terminate(self) -> None:
         """SIGTERM, at times a second one; the process is replaced when it has ended."""
         worker, rng = self._victim(), self.rng
@@ -246,8 +255,9 @@ class World:
         """Faults stop: the store is reached, nobody is frozen, targets are quick, planners sane, nobody is missing."""
         self.note("calm")
         self.faults.outage_until = 0.0
+        self.faults.cut_until.clear()
         self.faults.rates = Rates()
-        self.target.is_kind = True
+        self.target.become_kind()
         for tenant in TENANTS:
             self._suspend(tenant, None)
         for worker in self.workers:
@@ -258,7 +268,6 @@ class World:
 
     async def _stop_all(self) -> None:
         """Stop every worker in good order, and look whether it counted right."""
-        self.target.is_kind = True
         self.note("stop", [worker.process.name for worker in self.workers])
         workers = [worker for worker in self.workers if not worker.is_stopping]
         endings = [worker.stop() for worker in workers]
@@ -304,7 +313,7 @@ def contextlib_suppressed() -> Iterator[None]:
         yield
 
 
-_TROUBLES = ("_kill", "_kill", "_freeze", "_freeze", "_freeze", "_outage", "_outage", "_terminate")
+_TROUBLES = ("_kill", "_kill", "_freeze", "_freeze", "_freeze", "_outage", "_outage", "_cut", "_cut", "_terminate")
 
 
 def play(seed: int) -> Outcome:
