@@ -16,15 +16,23 @@ import structlog
 from core.entities import Job, Limits
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
-from tests.simulation.accounts import WITHIN, check_end, check_fires, check_ledger, check_liveness, check_rows
+from tests.simulation.accounts import (
+    WITHIN,
+    check_end,
+    check_fires,
+    check_ledger,
+    check_liveness,
+    check_rows,
+    check_tests,
+)
 from tests.simulation.faults import FarStore, Faults, Rates, StoreClock
 from tests.simulation.invariants import Invariants, Violation
 from tests.simulation.journal import JournaledStore
 from tests.simulation.loop import Process, VirtualLoop
-from tests.simulation.people import TENANTS, People, any_definition, pick, plain
+from tests.simulation.people import TENANTS, People, PoisonedCron, any_definition, pick, plain, poisonous
 from tests.simulation.target import Target
 from tests.simulation.workers import Traits, Worker
-from tests.unit.fakes import FakeCron, SequentialIds
+from tests.unit.fakes import SequentialIds
 
 AFTER_S = 2.0  # played on beyond the bar of recovery
 DRAIN_S = 26.0  # what a supervisor may take to stop
@@ -61,7 +69,7 @@ class World:
         rng = self.rng = Random(self.seed)
         self.loop = VirtualLoop(rng, shuffles=rng.random() < 0.7, salt=self.seed * 1_000_003)
         self.loop.set_exception_handler(self._unhandled)
-        self.clock, self.ids, self.cron = StoreClock(self.loop), SequentialIds(), FakeCron()
+        self.clock, self.ids, self.cron = StoreClock(self.loop), SequentialIds(), PoisonedCron(self.loop.time)
         self.store = JournaledStore(self.clock, self.ids)
         self.seen = Invariants(self.store, self.clock, self.cron, self.note)
         crash = pick(rng, (0.0, 0.0015, 0.004))
@@ -129,6 +137,7 @@ class World:
         stopped_at = self.clock.now()
         await asyncio.sleep(WITHIN.total_seconds())
         check_liveness(self.seen, stopped_at, plans=self.traits.plans)
+        check_tests(self.seen, stopped_at)
         await asyncio.sleep(AFTER_S)
         check_liveness(self.seen, self.clock.now() - WITHIN, plans=self.traits.plans)
         await self._stop_all()
@@ -145,6 +154,9 @@ class World:
             (await jobs.register(pick(rng, TENANTS), any_definition(rng, number, 0.0)))[0]
             for number in range(2, 4 + int(rng.random() * 5))
         ]
+        if rng.random() < 0.3:
+            await jobs.register(pick(rng, TENANTS), poisonous(rng))
+            self.cron.poisoned_from_s = rng.random() * self.faults_s
         return plains, steered
 
     # workers
@@ -192,8 +204,13 @@ class World:
         while True:
             await asyncio.sleep(0.5 + rng.random() * 9)
             if loop.time() >= self.faults_s:
-                return
+                break
             await getattr(self, pick(rng, _TROUBLES))()
+        if rng.random() < 0.2:  # all that comes back, comes back after a long time
+            seconds = 10 + 30 * rng.random()
+            self.note("outage", seconds)
+            self.faults.outage_until = loop.time() + seconds
+            await asyncio.sleep(seconds)
 
     def _victim(self) -> Worker | None:
         return pick(self.rng, self.workers) if self.workers else None
@@ -218,7 +235,7 @@ class World:
             process.thaw()
 
     async def _outage(self) -> None:
-        seconds = self.rng.random() * (40 if self.rng.random() < 0.25 else 6)
+        seconds = self.rng.random() * (40 if self.rng.random() < 0.5 else 6)
         self.counts["outages"] += 1
         self.note("outage", seconds)
         self.faults.outage_until = self.loop.time() + seconds
@@ -295,7 +312,7 @@ class World:
 
     def _bury(self) -> None:
         """End every task that is left, so that none is destroyed pending."""
-        with contextlib_suppressed():
+        with _ignored():
             for _ in range(5):
                 left = [task for task in asyncio.all_tasks(self.loop) if not task.done()]
                 if not left:
@@ -306,7 +323,7 @@ class World:
 
 
 @contextmanager
-def contextlib_suppressed() -> Iterator[None]:
+def _ignored() -> Iterator[None]:
     """Nothing that happens while a scenario is cleared away matters."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
