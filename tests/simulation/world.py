@@ -63,6 +63,7 @@ class World:
     workers: list[Worker] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     booted: int = 0
+    is_over: bool = False
     counts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -82,7 +83,7 @@ class World:
             self._died,
         )
         self.target = Target(self.loop, rng, self.faults, self.seen.on_request)
-        self.faults_s = 12 + 20 * rng.random()
+        self.faults_s = 10 + 18 * rng.random()
         self.traits = Traits(
             batch_size=pick(rng, (1, 2, 3, 50, 200, 200, 200)),
             host_limit=pick(rng, (1, 2, 1_000_000, 1_000_000)),
@@ -181,6 +182,8 @@ class World:
 
     def _died(self, process: Process) -> None:
         self.workers = [worker for worker in self.workers if worker.process is not process]
+        if self.is_over:
+            return
         if self.target.is_kind:
             self._boot()
         else:
@@ -252,7 +255,7 @@ class World:
     async def _terminate(self) -> None:
         """SIGTERM, at times a second one; the process is replaced when it has ended."""
         worker, rng = self._victim(), self.rng
-        if worker is None or worker.is_stopping:
+        if worker is None or worker.ending is not None:
             return
         self.note("terminate", worker.process.name)
         self.counts["stops"] += 1
@@ -263,6 +266,9 @@ class World:
         ending.add_done_callback(lambda _: self._ended(worker))
 
     def _ended(self, worker: Worker) -> None:
+        ending = worker.ending
+        if ending is not None and not ending.cancelled() and ending.exception() is not None:
+            self.seen.violated("a worker stops when told", f"{worker.process.name}: {ending.exception()!r}")
         if worker.process.is_alive:
             self.note("ended", worker.process.name)
             worker.process.kill()
@@ -286,16 +292,21 @@ class World:
     async def _stop_all(self) -> None:
         """Stop every worker in good order, and look whether it counted right."""
         self.note("stop", [worker.process.name for worker in self.workers])
-        workers = [worker for worker in self.workers if not worker.is_stopping]
-        endings = [worker.stop() for worker in workers]
-        for ending in endings:
+        self.is_over = True
+        workers = list(self.workers)
+        for worker in workers:
+            if worker.ending is None:
+                worker.stop()
+        for worker in workers:
+            ending = worker.ending
+            assert ending is not None
             await asyncio.wait([ending], timeout=DRAIN_S)
             if not ending.done():
-                self.seen.violated("a worker stops when told", repr(ending))
-        for worker in workers:
-            if worker.process.is_alive and (left := worker.leftovers()):
+                self.seen.violated("a worker stops when told", worker.process.name)
+            elif not ending.cancelled() and ending.exception() is not None:
+                self.seen.violated("a worker stops when told", f"{worker.process.name}: {ending.exception()!r}")
+            elif worker.process.is_alive and (left := worker.leftovers()):
                 self.seen.violated("counts return to zero", f"{worker.process.name}: {left}")
-        await asyncio.sleep(DRAIN_S if len(workers) < len(self.workers) else 0)
 
     def _judge(self, plains: list[Job]) -> None:
         for complaint in self.complaints:
