@@ -77,7 +77,7 @@ class Faults:
         """Carry one call to the store and its answer back; anything may happen on either way."""
         rng, rates = self.rng, self.rates
         await self.maybe_crash(process, name)
-        if rng.random() < 0.5:  # else it arrives at once
+        if rng.random() < 0.3:  # else it arrives at once
             await self.travel()
             await self.maybe_crash(process, name)
         if self.is_away(process) or (rates.lost_request and rng.random() < rates.lost_request):

@@ -85,7 +85,7 @@ class World:
         self.target = Target(self.loop, rng, self.faults, self.seen.on_request)
         self.faults_s = 10 + 18 * rng.random()
         self.traits = Traits(
-            batch_size=pick(rng, (1, 2, 3, 50, 200, 200, 200)),
+            batch_size=pick(rng, (1, 2, 3, 20, 50, 100, 200, 200, 200, 200)),
             host_limit=pick(rng, (1, 2, 1_000_000, 1_000_000)),
             ahead=pick(rng, (timedelta(0), timedelta(milliseconds=500))),
             ramp=pick(rng, (timedelta(0), timedelta(seconds=1))),
@@ -114,7 +114,7 @@ class World:
     async def _play(self) -> None:
         rng, loop = self.rng, self.loop
         plains, steered = await self._register()
-        for _ in range(pick(rng, (2, 2, 3))):
+        for _ in range(pick(rng, (2, 2, 2, 3))):
             self._boot()
         far = FarStore(self.store, self.faults, None)
         people = People(
