@@ -27,6 +27,7 @@ CONNECT_S = 5.0
 POOL_WAIT_S = 5.0
 OLDEST_SERVER = 150000  # PostgreSQL 15
 KEY_TAKEN = "Another job has this key; choose another, or edit that job."
+_CUT_OFF = (asyncio.CancelledError, TimeoutError, OSError, asyncpg.InterfaceError)
 _AWAY = ("08", "57P", "53", "25006", "58")  # connection, shutdown, resources, read-only, system error
 
 
@@ -138,34 +139,31 @@ async def transaction(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> Asy
 async def linked(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> AsyncIterator[Link]:
     """One transaction on the driver's own connection; otherwise as `transaction`.
 
-    A connection whose statement was cut off is thrown away: rolling back over a dead line would outlast the deadline.
-    So is one whose BEGIN was: it may arrive later, and all that follows on it would be savepoints that nobody commits.
+    A connection goes back to its pool only when its transaction is known to be over. A statement that was cut off may
+    arrive later: after a BEGIN all that followed on it would be savepoints that nobody commits, locks kept for good.
+    Nor is there a point in rolling back over a dead line, which would outlast the deadline.
     """
     with _translated():
         async with asyncio.timeout(deadline_s):
             connection = await engine.connect()
+            link = await link_of(connection)
+            begun, is_begun, is_ending, is_over = link.transaction(), False, False, False
             try:
-                link = await link_of(connection)
-                begun = link.transaction()
-                is_begun = False
-                try:
-                    await begun.start()
-                    is_begun = True
-                    yield link
-                    await begun.commit()
-                except (asyncio.CancelledError, TimeoutError, OSError, asyncpg.InterfaceError):
-                    await _discard(connection, link)
-                    raise
-                except BaseException:
-                    if link.is_closed() or not is_begun:
-                        await _discard(connection, link)
-                    else:
-                        await begun.rollback()
-                    raise
-            except (OSError, asyncpg.InterfaceError):
-                await connection.invalidate()
+                await begun.start()
+                is_begun = True
+                yield link
+                is_ending = True
+                await begun.commit()
+                is_over = True
+            except BaseException as error:
+                if is_begun and not is_ending and not link.is_closed() and not isinstance(error, _CUT_OFF):
+                    await begun.rollback()
+                    is_over = True
                 raise
             finally:
+                if not is_over:
+                    link.terminate()
+                    await connection.invalidate()
                 await connection.close()
 
 
@@ -174,11 +172,6 @@ async def link_of(connection: AsyncConnection) -> Link:
     raw = await connection.get_raw_connection()
     link: Link = raw.driver_connection
     return link
-
-
-async def _discard(connection: AsyncConnection, link: Link) -> None:
-    link.terminate()
-    await connection.invalidate()
 
 
 @contextmanager
