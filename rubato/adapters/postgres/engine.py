@@ -27,7 +27,7 @@ CONNECT_S = 5.0
 POOL_WAIT_S = 5.0
 OLDEST_SERVER = 150000  # PostgreSQL 15
 KEY_TAKEN = "Another job has this key; choose another, or edit that job."
-_CUT_OFF = (asyncio.CancelledError, TimeoutError, OSError, asyncpg.InterfaceError)
+_CUT_OFF = (asyncio.CancelledError, TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _AWAY = ("08", "57P", "53", "25006", "58")  # connection, shutdown, resources, read-only, system error
 
 
@@ -187,6 +187,8 @@ def _translated() -> Iterator[None]:
             raise Conflict("key_taken", KEY_TAKEN) from error
         raise
     except (OperationalError, InterfaceError, PoolTimeoutError, asyncpg.InterfaceError) as error:
+        raise Unavailable(f"the database cannot be used now: {_brief(error)}") from error
+    except asyncpg.InternalClientError as error:  # a server's last word came between two statements
         raise Unavailable(f"the database cannot be used now: {_brief(error)}") from error
     except DBAPIError as error:
         state = getattr(error.orig, "sqlstate", None) or ""
