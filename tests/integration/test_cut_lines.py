@@ -50,6 +50,7 @@ async def test_a_last_word_of_the_server_that_was_not_read_means_that_it_is_away
                     await link.execute("SET LOCAL idle_in_transaction_session_timeout = '50ms'")
                     await asyncio.sleep(0.5)
                     await link.execute("SELECT 1")
+            proxy.hides_ends = False
             async with linked(engine) as link:
                 assert await link.fetchval("SELECT 1") == 1
         finally:

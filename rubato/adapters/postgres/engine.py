@@ -146,9 +146,11 @@ async def linked(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> AsyncIte
     with _translated():
         async with asyncio.timeout(deadline_s):
             connection = await engine.connect()
-            link = await link_of(connection)
-            begun, is_begun, is_ending, is_over = link.transaction(), False, False, False
+            link: Link | None = None
+            is_begun = is_ending = is_over = False
             try:
+                link = await link_of(connection)
+                begun = link.transaction()
                 await begun.start()
                 is_begun = True
                 yield link
@@ -161,7 +163,7 @@ async def linked(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> AsyncIte
                     is_over = True
                 raise
             finally:
-                if not is_over:
+                if link is not None and not is_over:
                     link.terminate()
                     await connection.invalidate()
                 await connection.close()
