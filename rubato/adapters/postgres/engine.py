@@ -41,10 +41,18 @@ _KEYED = {
 }
 
 
-def connect(url: str, *, application: str, pool_size: int = 10, keyed: bool = False) -> AsyncEngine:
+def connect(
+    url: str,
+    *,
+    application: str,
+    pool_size: int = 10,
+    keyed: bool = False,
+    idle_s: float = IDLE_IN_TRANSACTION_S,
+) -> AsyncEngine:
     """Return an engine for a `postgresql://` URL. Nothing is opened yet. Raises ConfigurationError.
 
-    `keyed`: its statements go by key only, as the run loop's do; they are planned once.
+    `keyed`: its statements go by key only, as the run loop's do; they are planned once. `idle_s`: how long a
+    transaction may idle, whose process was stopped perhaps: its locks keep other workers from renewing and settling.
     """
     return create_async_engine(
         driver_url(url),
@@ -63,7 +71,7 @@ def connect(url: str, *, application: str, pool_size: int = 10, keyed: bool = Fa
                 "timezone": "UTC",
                 "statement_timeout": str(STATEMENT_S * 1000),
                 "lock_timeout": str(LOCK_S * 1000),
-                "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_S * 1000),
+                "idle_in_transaction_session_timeout": str(int(idle_s * 1000)),
                 "jit": "off",
                 **(_KEYED if keyed else {}),
             },
@@ -146,27 +154,34 @@ async def linked(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> AsyncIte
     with _translated():
         async with asyncio.timeout(deadline_s):
             connection = await engine.connect()
-            link: Link | None = None
-            is_begun = is_ending = is_over = False
             try:
                 link = await link_of(connection)
-                begun = link.transaction()
-                await begun.start()
-                is_begun = True
-                yield link
-                is_ending = True
-                await begun.commit()
-                is_over = True
-            except BaseException as error:
-                if is_begun and not is_ending and not link.is_closed() and not isinstance(error, _CUT_OFF):
-                    await begun.rollback()
-                    is_over = True
-                raise
+                async with _whole(connection, link):
+                    yield link
             finally:
-                if link is not None and not is_over:
-                    link.terminate()
-                    await connection.invalidate()
                 await connection.close()
+
+
+@asynccontextmanager
+async def _whole(connection: AsyncConnection, link: Link) -> AsyncIterator[None]:
+    """A transaction that is known to be over at the end of the block, or else its connection is thrown away."""
+    begun, is_begun, is_ending, is_over = link.transaction(), False, False, False
+    try:
+        await begun.start()
+        is_begun = True
+        yield
+        is_ending = True
+        await begun.commit()
+        is_over = True
+    except BaseException as error:
+        if is_begun and not is_ending and not link.is_closed() and not isinstance(error, _CUT_OFF):
+            await begun.rollback()
+            is_over = True
+        raise
+    finally:
+        if not is_over:
+            link.terminate()
+            await connection.invalidate()
 
 
 async def link_of(connection: AsyncConnection) -> Link:
