@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -22,6 +23,7 @@ from tests.unit.fakes import FakeCron
 from tests.unit.loop import definition
 
 LEASE = timedelta(seconds=30)
+AHEAD = timedelta(minutes=1)
 
 
 @dataclass
@@ -41,9 +43,14 @@ class House:
         job, _ = await self.jobs.register(tenant or self.tenant, made or definition())
         return job
 
-    async def claim(self, worker: str = "w1", limit: int = 10) -> tuple[Claimed, ...]:
-        """Claim what is due."""
-        return (await self.store.claim(worker, limit=limit, lease=LEASE)).jobs
+    async def coming(self, seconds: float = 30, **fields: object) -> Job:
+        """Register a job whose first slot comes in so long."""
+        start_at = await self.store.now() + timedelta(seconds=seconds)
+        return await self.job(definition(start_at=start_at, **fields))
+
+    async def claim(self, worker: str = "w1", limit: int = 10, **how: Any) -> tuple[Claimed, ...]:
+        """Claim what is due, or what else `how` says."""
+        return (await self.store.claim(worker, limit=limit, lease=LEASE, **how)).jobs
 
     def beginning(self, token: int, worker: str = "w1", heartbeat: datetime | None = None) -> Transition:
         """Return the transition that marks a claim as running."""
@@ -83,15 +90,17 @@ class House:
                 lease = replace(job.schedule.lease, until=past)
                 store._jobs[job.id] = replace(job, schedule=replace(job.schedule, lease=lease))
 
-    async def suspend(self) -> None:
-        """Suspend the tenant."""
+    async def suspend(self, tenant: str | None = None) -> None:
+        """Suspend the tenant, or another one."""
+        tenant = tenant or self.tenant
         if self.engine is not None:
+            suspended = text("UPDATE tenants SET suspended_reason = 'unpaid' WHERE id = :tenant")
             async with self.engine.begin() as connection:
-                await connection.execute(text("UPDATE tenants SET suspended_reason = 'unpaid'"))
+                await connection.execute(suspended, {"tenant": tenant})
             return
         store = self.store
         assert isinstance(store, MemoryStore)
-        store.add_tenant(self.tenant, replace(await store.limits(self.tenant), suspended="unpaid"))
+        store.add_tenant(tenant, replace(await store.limits(tenant), suspended="unpaid"))
 
 
 @pytest.fixture(params=["memory", "postgres"])

@@ -442,6 +442,8 @@ class MemoryStore:
         job = change.job
         if job.definition.key != self._jobs[job.id].definition.key:
             self._check_key(job)
+        if job.schedule != self._jobs[job.id].schedule:
+            self._held_back.pop(job.id, None)  # it is due when its schedule says, as written
         self._jobs[job.id] = job
         if job.definition.version != self._versions[job.id][-1].version:
             self._versions[job.id].append(job.definition)
