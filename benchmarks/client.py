@@ -1,47 +1,56 @@
-"""`python -m benchmarks.client URL`: the bare client loop, the same HTTP client as the dispatcher's and nothing else."""
+"""The HTTP client that the dispatcher uses, bare: `python -m benchmarks.client URL SECONDS` sends as much as it can.
+
+The programs beside us use it too, so that they differ in what they do around a request and in nothing else.
+"""
 
 import asyncio
-import json
-import resource
+import os
 import sys
-import time
 
 import aiohttp
 import uvloop
 
+from benchmarks.windows import Tally, measure
+
 IN_FLIGHT = 200
-WARM_S = 1.5
 HEADERS = {"User-Agent": "Rubato/bench", "Accept": "*/*", "Accept-Encoding": "identity", "webhook-id": "msg_" + "0" * 32}
 
 
+class Client:
+    """One session; `get` sends a request and reads the answer."""
+
+    def __init__(self) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
+        )
+
+    async def get(self, url: str) -> tuple[int, bytes]:
+        """Return status and body."""
+        async with self._session.get(url, headers=HEADERS) as response:
+            return response.status, await response.read()
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._session.close()
+
+
 async def main(url: str, seconds: float) -> None:
-    """Send as many requests as go, `IN_FLIGHT` at a time; print how many, in which time, at which cost."""
-    done = 0
+    """Keep `IN_FLIGHT` requests out."""
+    client, tally = Client(), Tally()
 
-    async def loop(session: aiohttp.ClientSession) -> None:
-        nonlocal done
+    async def loop() -> None:
         while True:
-            async with session.get(url, headers=HEADERS) as response:
-                await response.read()
-            done += 1
+            await client.get(url)
+            tally.runs += 1
 
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
-        tasks = [asyncio.create_task(loop(session)) for _ in range(IN_FLIGHT)]
-        await asyncio.sleep(WARM_S)
-        before, begun, used = done, time.monotonic(), _cpu_s()
-        await asyncio.sleep(seconds)
-        answer = {"runs": done - before, "seconds": time.monotonic() - begun, "python_s": _cpu_s() - used}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    print(json.dumps(answer), flush=True)  # noqa: T201 - the answer
-
-
-def _cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+    loops = [asyncio.ensure_future(loop()) for _ in range(IN_FLIGHT)]
+    await measure(tally, seconds)
+    for each in loops:
+        each.cancel()
+    await asyncio.gather(*loops, return_exceptions=True)
+    await client.close()
 
 
 if __name__ == "__main__":
     uvloop.run(main(sys.argv[1], float(sys.argv[2])))
+    os._exit(0)
