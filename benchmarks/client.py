@@ -13,7 +13,12 @@ import uvloop
 from benchmarks.windows import Tally, measure
 
 IN_FLIGHT = 200
-HEADERS = {"User-Agent": "Rubato/bench", "Accept": "*/*", "Accept-Encoding": "identity", "webhook-id": "msg_" + "0" * 32}
+HEADERS = {
+    "User-Agent": "Rubato/bench",
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+    "webhook-id": "msg_" + "0" * 32,
+}
 
 
 class Client:

@@ -55,7 +55,9 @@ def table(figures: Sequence[Figure]) -> str:
         (f.group, f.what, f.bar, f"{_round(f.median)} {f.unit}", f.spread, WORDS[f.is_met], f.note) for f in figures
     ]
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def markdown(figures: Sequence[Figure]) -> str:
