@@ -8,7 +8,7 @@ ARGS ?=
 FOUND := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help install run test check bench eval lock
+.PHONY: help install run test check simulate chaos herd soak bench eval lock
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,8 +27,21 @@ check: $(VENV)/.dev ## Lint, format, types, import rules
 	@$(PYTHON) -m mypy
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" lint-imports
 
+simulate: $(VENV)/.dev ## Play faults and interleavings (ARGS="--seeds 10000", ARGS="--seed 123 --trace")
+	@$(PYTHON) -m tests.simulation $(ARGS)
+
 bench: $(VENV)/.dev ## Measure, beside references in the same run
 	@$(PYTHON) -m benchmarks $(ARGS)
+
+chaos: $(VENV)/.dev ## Kill and cut off workers at length (ARGS="--seconds 60 --kills 90 --stops 15 --requests 8000")
+	@$(PYTHON) -m tests.chaos chaos $(ARGS)
+	@RUBATO_TEST_LONG=1 $(PYTHON) -m pytest -q -s --no-header tests/integration/test_network_faults.py
+
+soak: $(VENV)/.dev ## Load a worker steadily and see what grows (ARGS="--minutes 20")
+	@$(PYTHON) -m tests.chaos soak $(ARGS)
+
+herd: $(VENV)/.dev ## Let 10,000 jobs fall due in one second (ARGS="--jobs 1000")
+	@$(PYTHON) -m tests.chaos herd $(ARGS)
 
 eval: install ## Evaluate planner decisions offline
 	@$(PYTHON) -m rubato eval $(ARGS)

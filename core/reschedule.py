@@ -191,16 +191,19 @@ def set_aside(job: Job, reason: str, now: datetime) -> tuple[Job, Decision]:
     return replace(job, schedule=schedule), Decision(now, Source.PARKED, None, f"Parked for an hour: {reason[:500]}")
 
 
-def give_back(snapshot: Snapshot, *, worker_id: str, token: int) -> Change:
+def give_back(snapshot: Snapshot, *, worker_id: str, token: int, hold_back: timedelta = timedelta(0)) -> Change:
     """Return the change that ends a claim which was not sent; its row goes, unless somebody asked for that run.
 
-    Raises LeaseLostError when it is no longer the worker's, or was sent.
+    A run that is `running` already was taken over from a worker that sent it: it stays so, and the next worker may take
+    it over after `hold_back`, not only when this claim's lease has ended. Raises LeaseLostError when the claim is no
+    longer the worker's.
     """
     schedule, run = snapshot.job.schedule, snapshot.run
     if schedule.lease is None or schedule.token != token or schedule.lease.worker_id != worker_id:
         raise LeaseLostError
     if run is not None and run.status is RunStatus.RUNNING:
-        raise LeaseLostError("The run has been sent; it cannot be given back.")
+        lease = replace(schedule.lease, until=snapshot.now + hold_back)
+        return Change(replace(snapshot.job, schedule=replace(schedule, lease=lease, token=token + 1)), "release")
     removed = (run.id,) if run is not None and run.trigger is not Trigger.MANUAL else ()
     schedule = replace(schedule, lease=None, token=token + 1)
     return Change(replace(snapshot.job, schedule=schedule), "release", removed_runs=removed)
@@ -216,13 +219,16 @@ def revoke_ahead(schedule: Schedule, run: Run | None, now: datetime) -> tuple[Sc
 
 
 def park(snapshot: Snapshot, reason: str) -> Change:
-    """Return the change that sets one job aside for an hour, its claim given back and its row removed."""
+    """Return the change that sets one job aside for an hour, its claim given back; the slot it was claimed for, and a
+    run that was asked for by hand, leave `skipped` rows."""
     now, schedule = snapshot.now, snapshot.job.schedule
-    claimed = snapshot.run if schedule.lease is not None else None
-    removed = (claimed.id,) if claimed is not None and claimed.status is RunStatus.CLAIMED else ()
-    schedule = replace(schedule, token=schedule.token + 1, lease=None, manual=None)
+    unsent = {run.id: run for run in (snapshot.run, snapshot.manual_run) if run and run.status is RunStatus.CLAIMED}
+    rows = tuple(_as_skipped(run, "parked", now) for run in unsent.values())
+    slots = [run.scheduled_for for run in rows if run.trigger is not Trigger.MANUAL]
+    last_slot_at = max((at for at in (*slots, schedule.last_slot_at) if at is not None), default=None)
+    schedule = replace(schedule, token=schedule.token + 1, lease=None, manual=None, last_slot_at=last_slot_at)
     job, decision = set_aside(replace(snapshot.job, schedule=schedule), reason, now)
-    return Change(job, "park", removed_runs=removed, decision=decision)
+    return Change(job, "park", runs=rows, decision=decision)
 
 
 def _scheduled(schedule: Schedule, decision: Decision, hints: Sequence[Hint]) -> Schedule:

@@ -87,7 +87,12 @@ async def core(settings: Settings, url: str, *, application: str) -> AsyncIterat
             url=url,
             engine=engine,
             store=PostgresStore(
-                engine, ids, operator_minimum=minimum, loop_engine=loop_engine, renewal_engine=renewal_engine
+                engine,
+                ids,
+                operator_minimum=minimum,
+                loop_engine=loop_engine,
+                renewal_engine=renewal_engine,
+                clock=clock,
             ),
             quota=PostgresQuota(engine, ids),
             cron=CroniterCron(),

@@ -8,7 +8,7 @@ from core.events import LoopFailed
 from core.ports.events import Events
 
 FAILED_WAIT_S = 1.0  # after a turn that raised; doubled up to the next while it goes on
-LONGEST_FAILED_WAIT_S = 15.0
+LONGEST_FAILED_WAIT_S = 4.0  # so that everything goes on within 5 s of the database's return, however long it was away
 
 Turn = Callable[[], Awaitable[float]]
 

@@ -92,12 +92,14 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a claim brought. `now`: the store's clock. `next_ready_at`: the earliest instant at which more may be
-    due (None: nothing scheduled at all); it may be in the past when the limit was reached."""
+    """What a claim brought. `now`: the store's clock, which had reached it when the host's monotonic clock showed
+    `heard_at` (None: when the answer came). `next_ready_at`: the earliest instant at which more may be due (None:
+    nothing scheduled at all); it may be in the past when the limit was reached."""
 
     now: datetime
     jobs: tuple[Claimed, ...] = ()
     next_ready_at: datetime | None = None
+    heard_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,12 +250,14 @@ class Store(Protocol):
     async def release(
         self, worker_id: str, held: Sequence[tuple[JobRef, int]], *, hold_back: timedelta = timedelta(0)
     ) -> None:
-        """Give back claims that were not sent: their rows are removed (a manual request's row stays). What is due is
-        not claimed again for `hold_back`; its slot stays where it is."""
+        """Give back claims that were not sent: their rows are removed (a manual request's row stays, and so does one
+        that another worker left `running`). What is due is not claimed again for `hold_back`; its slot stays where it
+        is."""
         ...
 
     async def add_attempts(self, attempts: Sequence[Attempt]) -> None:
-        """Record attempts that did not become their run's outcome; known ones are left as they are."""
+        """Record attempts that did not become their run's outcome, with the answers that came after all: each takes
+        the place of what the worker that took the run over wrote of it."""
         ...
 
     async def attempts(self, tenant_id: str, run_id: str) -> list[Attempt]:

@@ -10,15 +10,17 @@ from core.entities import (
     Hint,
     HintState,
     JobStatus,
+    OnceBaseline,
     Run,
     RunStatus,
     Schedule,
     Slot,
+    SlotKind,
     Source,
     Trigger,
 )
 from core.errors import LeaseLostError
-from core.grid import TICK
+from core.grid import TICK, next_fire
 from core.hints import end
 from core.ports.cron import Cron
 from core.ports.ids import Ids
@@ -27,6 +29,7 @@ from core.reschedule import give_back, missed, new_run, redecide, settle_hints, 
 from core.usecases.settle import Finished, settle
 
 MISSED = "missed"
+PARKED = "parked"
 STALE_AFTER = timedelta(minutes=15)  # since the last heartbeat; a lease normally ends it in a minute
 PLAIN_ATTEMPTS = 2  # sent and never recorded so often, a run is next made in a process of its own
 LAST_ATTEMPT = 4
@@ -56,7 +59,9 @@ def begin(snapshot: Snapshot, given: Beginning, *, cron: Cron, ids: Ids) -> Chan
     if schedule.token != given.token or schedule.lease is None or schedule.lease.worker_id != given.worker_id:
         raise LeaseLostError
     if run is None or run.status not in (RunStatus.CLAIMED, RunStatus.RUNNING):
-        return _decide_afresh(snapshot, cron)
+        return _decide_afresh(snapshot, cron=cron, ids=ids)
+    if run.status is RunStatus.RUNNING and given.heartbeat is None:
+        return Change(snapshot.job, "begin", runs=(run,))  # marked under this very claim; its answer never came
     if run.status is RunStatus.RUNNING:
         return _take_over(snapshot, run, given, cron=cron, ids=ids)
     if snapshot.job.deleted_at is not None:
@@ -161,16 +166,36 @@ def _skip_all(snapshot: Snapshot, slot: Slot, run: Run, *, cron: Cron, ids: Ids)
     return Change(job, "misfire", runs=(replace(row, decision=decision),), hints=writes, decision=decision)
 
 
-def _decide_afresh(snapshot: Snapshot, cron: Cron) -> Change:
-    """Nothing is there to be run (the hour of a parked job is over, say): look at the job again."""
-    schedule = replace(
-        snapshot.job.schedule, lease=None, status=JobStatus.ACTIVE, parked_until=None, parked_reason=None
-    )
+def _decide_afresh(snapshot: Snapshot, *, cron: Cron, ids: Ids) -> Change:
+    """Nothing is there to be run (the hour of a parked job is over, say): look at the job again. The slots that passed
+    while it was parked leave one `skipped` row."""
+    schedule = replace(snapshot.job.schedule, lease=None)
+    runs: tuple[Run, ...] = ()
+    if schedule.status is JobStatus.PARKED and snapshot.job.deleted_at is None:
+        runs, schedule = _passed_while_parked(snapshot, schedule, cron=cron, ids=ids)
+    schedule = replace(schedule, status=JobStatus.ACTIVE, parked_until=None, parked_reason=None)
     merged, writes = settle_hints(snapshot.hints, (), snapshot.now)
     job, decision = redecide(
         replace(snapshot.job, schedule=schedule), merged, snapshot.limits, now=snapshot.now, cron=cron
     )
-    return Change(job, "unpark", hints=writes, decision=decision)
+    return Change(job, "unpark", runs=runs, hints=writes, decision=decision)
+
+
+def _passed_while_parked(
+    snapshot: Snapshot, schedule: Schedule, *, cron: Cron, ids: Ids
+) -> tuple[tuple[Run, ...], Schedule]:
+    job, now = replace(snapshot.job, schedule=schedule), snapshot.now
+    since = schedule.last_slot_at or schedule.created_at
+    try:
+        first = next_fire(job.definition, schedule, not_before=since + TICK, cron=cron)
+        if first is None or first > now or isinstance(job.definition.baseline, OnceBaseline):
+            return (), schedule
+        slot = Slot(first, Source.BASELINE_INTERVAL, SlotKind.BASELINE, handles_through=first)
+        row = new_run(job, slot, Trigger.SCHEDULED, now=now, ids=ids)
+        row, schedule, _ = skip_slot(replace(snapshot, job=job), slot, PARKED, cron=cron, ids=ids, row=row)
+    except Exception:  # noqa: BLE001 - a row that still cannot be decided is parked again by what follows
+        return (), schedule
+    return (row,), schedule
 
 
 def _holding(schedule: Schedule, run: Run) -> Schedule:

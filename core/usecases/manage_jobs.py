@@ -34,10 +34,21 @@ from core.ports.cron import Cron
 from core.ports.ids import Ids
 from core.ports.store import Change, JobRef, Snapshot, Store
 from core.registration import check
-from core.reschedule import end_slot, new_run, redecide, revoke_ahead, settle_hints, slot_is_fixed, steer
+from core.reschedule import (
+    EndedSlot,
+    end_slot,
+    new_run,
+    redecide,
+    revoke_ahead,
+    settle_hints,
+    skip_slot,
+    slot_is_fixed,
+    steer,
+)
 from core.usecases.settle import OVERLAP, Finished, settle
 from core.wording import instant
 
+DELETED = "deleted"
 _TICK = timedelta(microseconds=1)
 
 
@@ -106,7 +117,7 @@ class ManageJobs:
 
         def transition(snapshot: Snapshot) -> Change:
             alive(snapshot)
-            ended = end_slot(snapshot, "deleted", cron=self.cron, ids=self.ids)
+            ended = self._with_slot_beside_manual(snapshot, end_slot(snapshot, DELETED, cron=self.cron, ids=self.ids))
             now = snapshot.now
             schedule = replace(ended.schedule, slot=None, manual=None, parked_until=None)
             cleared = [
@@ -119,6 +130,15 @@ class ManageJobs:
             return Change(job, "delete", runs=ended.runs, removed_runs=ended.removed, hints=(*ended.hints, *cleared))
 
         await self.store.change(JobRef(tenant_id, job_id), transition)
+
+    def _with_slot_beside_manual(self, snapshot: Snapshot, ended: EndedSlot) -> EndedSlot:
+        """A slot that waits beside a run that was asked for by hand will not be seen by that run's end any more."""
+        slot, run = ended.schedule.slot, snapshot.run
+        by_hand = run is not None and run.status is RunStatus.RUNNING and run.trigger is Trigger.MANUAL
+        if not by_hand or slot is None or slot.at > snapshot.now:
+            return ended
+        row, schedule, hints = skip_slot(snapshot, slot, DELETED, cron=self.cron, ids=self.ids)
+        return replace(ended, schedule=schedule, runs=(*ended.runs, row), hints=(*ended.hints, *hints))
 
     async def pause(
         self, tenant_id: str, job_id: str, *, until: datetime | None = None, reason: str | None = None

@@ -197,12 +197,13 @@ def _passed(after: Snapshot, slot_at: datetime, cron: Cron) -> Handled | None:
     """Name the baseline fires that would have been slots between the run's own slot and now.
 
     Counted from the slot, not from the start: a run that began late, or was taken over, kept its successors waiting.
+    A suspension keeps nothing from being a slot: it began after this run, and what it delays is recorded as missed.
     """
     job, now = after.job, after.now
     first = next_fire(job.definition, job.schedule, not_before=slot_at + TICK, cron=cron)
     if first is None or first > now or isinstance(job.definition.baseline, OnceBaseline):
         return None
-    due = decide(job, after.hints, after.limits, now=slot_at, cron=cron)
+    due = decide(job, after.hints, replace(after.limits, suspended=None), now=slot_at, cron=cron)
     if due.slot is None or due.slot.at > now:
         return None
     if due.slot.kind is SlotKind.BASELINE:

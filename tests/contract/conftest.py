@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.entities import Definition, IntervalBaseline, Job, Run, RunStatus
 from core.ports.store import Change, Claimed, Snapshot, Store, Transition
-from core.usecases.begin import begin
+from core.usecases.begin import Beginning, begin
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.settle import Finished, settle
 from rubato.adapters.clock import SystemClock
@@ -45,10 +45,10 @@ class House:
         """Claim what is due."""
         return (await self.store.claim(worker, limit=limit, lease=LEASE)).jobs
 
-    def beginning(self, token: int, worker: str = "w1") -> Transition:
+    def beginning(self, token: int, worker: str = "w1", heartbeat: datetime | None = None) -> Transition:
         """Return the transition that marks a claim as running."""
-        grace = timedelta(hours=1)
-        return lambda seen: begin(seen, token=token, worker_id=worker, grace=grace, cron=self.cron, ids=self.ids)
+        given = Beginning(token, worker, timedelta(hours=1), heartbeat)
+        return lambda seen: begin(seen, given, cron=self.cron, ids=self.ids)
 
     def settling(self, token: int, status: RunStatus = RunStatus.SUCCEEDED) -> Transition:
         """Return the transition that settles a running run."""

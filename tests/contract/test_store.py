@@ -184,7 +184,7 @@ async def test_a_lost_workers_run_is_taken_over_under_the_same_id(house: House) 
     await house.expire_leases()
     (second,) = await house.claim("w2")
     assert (second.run_id, second.token) == (first.run_id, first.token + 1)
-    change = await house.store.change(second.ref, house.beginning(second.token, "w2"))
+    change = await house.store.change(second.ref, house.beginning(second.token, "w2", second.lapsed_at))
     assert change.runs[0].attempt == 2
     with pytest.raises(LeaseLostError):
         await house.store.change(first.ref, house.settling(first.token))

@@ -82,19 +82,28 @@ class FakeCron:
 OK = HttpResult(status_code=200, duration_ms=5, headers_ms=4, body='{"status":"ok"}', body_bytes=15)
 
 
+def _answering() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class FakeDispatcher:
-    """Answers what `plan` says of a request, and keeps the requests. `takes_s` passes on the clock meanwhile."""
+    """Answers what `plan` says of a request, and keeps the requests. `takes_s` passes on the clock meanwhile.
+    While `answers` is not set, nothing is answered."""
 
     plan: Callable[[HttpRequest], HttpResult] = lambda request: OK
     clock: FakeClock | None = None
     takes_s: float = 0.0
+    answers: asyncio.Event = field(default_factory=_answering)
     sent: list[HttpRequest] = field(default_factory=list)
 
     async def send(self, request: HttpRequest) -> HttpResult:
         self.sent.append(request)
         if self.clock is not None:
             self.clock.advance(self.takes_s)
+        await self.answers.wait()
         await asyncio.sleep(0)
         return self.plan(request)
 

@@ -1,5 +1,6 @@
 """The whole loop on fakes and the memory store: a house for use-case tests."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,6 +16,7 @@ from core.entities import (
     Limits,
     Run,
 )
+from core.ports.dispatcher import Dispatcher
 from core.ports.store import JobRef, RunFilter
 from core.sessions import Proposal
 from core.usecases.explain import Explain
@@ -49,6 +51,28 @@ def interval_proposal(seconds: float, *, ttl_s: float = 600, reason: str = "beca
     )
 
 
+def failing(loop: "Loop", method: str, errors: list[Exception], *, after: bool = False) -> list[Exception]:
+    """Let a method of the store raise these, one a call, before it does anything or after it has done it all; return
+    those that are left."""
+    inner, left = getattr(MemoryStore, method), list(errors)
+
+    class Failing(MemoryStore):
+        __slots__ = ()
+
+    async def sometimes(self: MemoryStore, *args: object, **kwargs: object) -> object:
+        error = left.pop(0) if left else None
+        if error is not None and not after:
+            raise error
+        answer = await inner(self, *args, **kwargs)
+        if error is not None:
+            raise error
+        return answer
+
+    setattr(Failing, method, sometimes)
+    loop.store.__class__ = Failing  # type: ignore[assignment]  # the same store, one method apart
+    return left
+
+
 @dataclass
 class Loop:
     """Everything wired to fakes. `turn()` is one turn of both loops, with every request answered."""
@@ -71,9 +95,11 @@ class Loop:
         self.plans = PlanDue(self.store, self.planner, self.quota, self.cron, self.clock, self.ids, self.events)
         self.worker = self.new_worker("worker_1")
 
-    def new_worker(self, worker_id: str) -> RunDue:
+    def new_worker(self, worker_id: str, dispatcher: Dispatcher | None = None) -> RunDue:
         """Return another worker on the same store."""
-        return RunDue(self.store, self.dispatcher, self.cron, self.clock, self.ids, self.events, worker_id=worker_id)
+        return RunDue(
+            self.store, dispatcher or self.dispatcher, self.cron, self.clock, self.ids, self.events, worker_id=worker_id
+        )
 
     async def register(self, made: Definition | None = None) -> Job:
         """Register a job."""
@@ -94,6 +120,25 @@ class Loop:
         turn = await self.worker.run_once()
         assert await self.worker.drain(5) == 0
         return turn.claimed
+
+    async def send(self, worker: RunDue | None = None) -> int:
+        """Let a worker send what is due, to a target that does not answer yet; return how much was claimed."""
+        worker = worker or self.worker
+        self.dispatcher.answers.clear()
+        turn = await worker.run_once()
+        await worker._stages.rest("start")
+        await asyncio.sleep(0)  # the requests leave
+        return turn.claimed
+
+    async def answer(self, worker: RunDue | None = None) -> None:
+        """Let the target answer what was sent, and the worker record it."""
+        self.dispatcher.answers.set()
+        assert await (worker or self.worker).drain(5) == 0
+
+    async def die(self, worker: RunDue | None = None) -> None:
+        """Let a worker vanish with what it has out."""
+        await (worker or self.worker).drain(0)
+        self.dispatcher.answers.set()
 
     async def turn(self) -> None:
         """Run what is due, then plan what has settled."""

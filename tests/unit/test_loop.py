@@ -20,13 +20,12 @@ from core.entities import (
     Source,
     Trigger,
 )
-from core.errors import Conflict, NotFound, Unavailable
-from core.events import LoopFailed, RunsSkipped, StaleWriteRefused
+from core.errors import Conflict, NotFound
+from core.events import RunsSkipped, StaleWriteRefused
 from core.ports.dispatcher import HttpResult
 from core.ports.quota import Denial
 from core.sessions import Outcome, Plan, PlanningContext, Proposal
 from core.usecases.manage_hints import HintDraft
-from rubato.adapters.memory.store import MemoryStore
 from tests.unit.fakes import OK, START
 from tests.unit.loop import TENANT, Loop, definition, interval_proposal
 
@@ -80,9 +79,9 @@ async def test_a_hint_written_during_a_run_affects_that_runs_decision() -> None:
     loop = Loop()
     job = await loop.register()
     loop.dispatcher.takes_s = 5
-    await loop.worker.run_once()
+    await loop.send()
     await loop.hints.write(TENANT, job.id, HintDraft(HintKind.INTERVAL, interval=timedelta(seconds=30)))
-    await loop.worker.drain(5)
+    await loop.answer()
     (run,) = await loop.runs(job)
     assert run.decision is not None
     assert run.decision.source is Source.HINT_INTERVAL
@@ -183,11 +182,11 @@ async def test_a_stale_lease_cannot_record() -> None:
     loop = Loop()
     job = await loop.register()
     first, second = loop.worker, loop.new_worker("worker_2")
-    await first.run_once()
+    await loop.send(first)
     loop.clock.advance(61)
-    await second.run_once()
-    await second.drain(5)
-    await first.drain(5)
+    await loop.send(second)
+    await loop.answer(second)
+    await loop.answer(first)
     assert len(loop.events.of(StaleWriteRefused)) == 1
     run, _ = await loop.runs(job)  # and the slot that passed meanwhile
     assert (run.worker_id, run.attempt, run.status) == ("worker_2", 2, RunStatus.SUCCEEDED)
@@ -199,9 +198,8 @@ async def test_a_stale_lease_cannot_record() -> None:
 async def test_an_uncertain_run_of_an_at_most_once_job_becomes_unknown() -> None:
     loop = Loop()
     job = await loop.register(definition(delivery=Delivery.AT_MOST_ONCE))
-    await loop.worker.run_once()  # marked running; this worker now dies
-    for flight in list(loop.worker._flights.values()):
-        flight.task.cancel()
+    await loop.send()
+    await loop.die()
     loop.clock.advance(61)
     second = loop.new_worker("worker_2")
     await second.run_once()
@@ -253,9 +251,8 @@ async def test_slots_that_pass_during_a_run_leave_one_skipped_row() -> None:
 async def test_slots_that_pass_before_a_late_or_taken_over_run_leave_one_skipped_row_too() -> None:
     loop = Loop()
     job = await loop.register(definition(10, bounds=Bounds(timedelta(seconds=1), timedelta(seconds=600))))
-    await loop.worker.run_once()  # marked running; this worker now dies
-    for flight in list(loop.worker._flights.values()):
-        flight.task.cancel()
+    await loop.send()
+    await loop.die()
     loop.clock.advance(61)
     second = loop.new_worker("worker_2")
     await second.run_once()
@@ -287,10 +284,10 @@ async def test_running_by_hand_goes_at_once_and_leaves_the_grid_alone() -> None:
 async def test_running_by_hand_during_a_run_is_skipped_at_once() -> None:
     loop = Loop()
     job = await loop.register()
-    await loop.worker.run_once()
+    await loop.send()
     asked = await loop.jobs.run_now(TENANT, job.id)
     assert (asked.status, asked.skip_reason) == (RunStatus.SKIPPED, "overlap")
-    await loop.worker.drain(5)
+    await loop.answer()
 
 
 async def test_a_paused_job_shows_no_next_run_cannot_be_run_and_resumes_without_a_backlog() -> None:
@@ -349,9 +346,9 @@ async def test_a_deleted_job_is_never_claimed_again_and_its_history_stays() -> N
 async def test_a_run_under_way_while_its_job_is_deleted_is_still_recorded() -> None:
     loop = Loop()
     job = await loop.register()
-    await loop.worker.run_once()
+    await loop.send()
     await loop.jobs.delete(TENANT, job.id)
-    await loop.worker.drain(5)
+    await loop.answer()
     (run,) = await loop.runs(job)
     assert run.status is RunStatus.SUCCEEDED
     loop.clock.advance(3600)
@@ -421,11 +418,11 @@ async def test_a_test_run_leaves_the_schedule_alone() -> None:
 async def test_a_running_run_can_be_canceled_and_its_late_answer_is_refused() -> None:
     loop = Loop()
     job = await loop.register()
-    await loop.worker.run_once()
+    await loop.send()
     (running,) = await loop.runs(job)
     canceled = await loop.jobs.cancel(TENANT, running.id)
     assert canceled.status is RunStatus.CANCELED
-    await loop.worker.drain(5)
+    await loop.answer()
     (run,) = await loop.runs(job)
     assert run.status is RunStatus.CANCELED
     assert len(loop.events.of(StaleWriteRefused)) == 1
@@ -466,9 +463,8 @@ async def test_simulating_a_hint_writes_nothing() -> None:
 async def test_a_deleted_jobs_lost_run_is_not_sent_again() -> None:
     loop = Loop()
     job = await loop.register()
-    await loop.worker.run_once()
-    for flight in list(loop.worker._flights.values()):
-        flight.task.cancel()
+    await loop.send()
+    await loop.die()
     await loop.jobs.delete(TENANT, job.id)
     loop.clock.advance(61)
     second = loop.new_worker("worker_2")
@@ -495,45 +491,12 @@ async def test_a_lease_on_a_run_that_is_gone_does_not_wedge_its_job() -> None:
     assert [run.status for run in await loop.runs(job)] == [RunStatus.SUCCEEDED]
 
 
-async def test_a_store_that_goes_away_while_settling_keeps_the_answer_until_it_is_back() -> None:
-    loop = Loop()
-    job = await loop.register()
-    change, away = loop.store.change, [3]
-
-    async def sometimes(ref: object, transition: object) -> object:
-        if away[0]:
-            away[0] -= 1
-            raise Unavailable("gone for a moment")
-        return await change(ref, transition)  # type: ignore[arg-type]  # passed through
-
-    loop.store = _with_change(loop.store, sometimes)
-    loop.worker.store = loop.store
-    await loop.run_turn()
-    (run,) = await loop.runs(job)
-    assert (run.status, away, len(loop.dispatcher.sent)) == (RunStatus.SUCCEEDED, [0], 1)
-
-
-async def test_a_settling_that_dies_says_so_and_leaves_the_run_to_its_lease() -> None:
-    loop = Loop()
-    await loop.register()
-
-    async def broken(ref: object, transition: object) -> object:
-        raise ZeroDivisionError("a bug")
-
-    loop.worker.store = _with_change(loop.store, broken)
-    await loop.worker.run_once()
-    await loop.worker.drain(5)
-    (failed,) = loop.events.of(LoopFailed)
-    assert "ZeroDivisionError" in failed.error  # type: ignore[attr-defined]
-    assert loop.worker.in_flight == 0
-
-
 async def test_a_suspended_tenants_jobs_come_back_when_the_suspension_ends() -> None:
     loop = Loop()
     job = await loop.register()
-    await loop.worker.run_once()
+    await loop.send()
     loop.store.add_tenant(TENANT, Limits(suspended="unpaid"))
-    await loop.worker.drain(5)
+    await loop.answer()
     assert (await loop.explain.explanation(TENANT, job.id)).decision.source is Source.SUSPENDED
     loop.clock.advance(600)
     assert await loop.run_turn() == 0
@@ -572,14 +535,3 @@ async def test_a_planner_that_raises_harms_no_other_session() -> None:
     assert await loop.plans.run_once() == 2
     sessions = [len((await loop.store.sessions(TENANT, job_id=job.id, limit=9)).items) for job in jobs]
     assert sorted(sessions) == [0, 1]
-
-
-def _with_change(store: MemoryStore, change: object) -> MemoryStore:
-    class Changed(MemoryStore):
-        pass
-
-    changed = Changed(store.clock, store.ids)
-    for name in MemoryStore.__slots__:
-        setattr(changed, name, getattr(store, name))
-    Changed.change = staticmethod(change)  # type: ignore[method-assign, assignment, arg-type]
-    return changed

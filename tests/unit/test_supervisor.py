@@ -35,7 +35,7 @@ class SlowTarget:
 async def a_run_in_flight(loop: Loop) -> tuple[SlowTarget, Service]:
     """Register a job, and start a run service whose request is out."""
     target = SlowTarget()
-    loop.worker.dispatcher = target
+    loop.worker = loop.new_worker("worker_1", target)
     await loop.until_slot(await loop.register(definition()))
 
     async def turn() -> float:

@@ -221,7 +221,7 @@ class MemoryStore:
         self, worker_id: str, held: Sequence[tuple[JobRef, int]], *, hold_back: timedelta = timedelta(0)
     ) -> None:
         """Give back claims that were not sent."""
-        work = [(ref, partial(give_back, worker_id=worker_id, token=token)) for ref, token in held]
+        work = [(ref, partial(give_back, worker_id=worker_id, token=token, hold_back=hold_back)) for ref, token in held]
         for (ref, _), answer in zip(held, await self.change_many(work), strict=True):
             if isinstance(answer, Change) and hold_back:
                 self._held_back[ref.job_id] = self.clock.now() + hold_back
@@ -229,7 +229,7 @@ class MemoryStore:
     async def add_attempts(self, attempts: Sequence[Attempt]) -> None:
         """Record attempts that did not become their run's outcome."""
         async with self._lock:
-            self._keep_attempts(attempts)
+            self._attempts.update({(each.run_id, each.worker_id, each.attempt): each for each in attempts})
 
     async def attempts(self, tenant_id: str, run_id: str) -> list[Attempt]:
         """Return a run's attempts that did not become its outcome, oldest first."""
@@ -480,7 +480,7 @@ class MemoryStore:
     def _in_turns(self, job_ids: Sequence[str]) -> list[str]:
         """Take one of each tenant, then the second of each, and so on."""
         turns: dict[str, int] = {}
-        placed = []
+        placed: list[tuple[int, int, str]] = []
         for job_id in job_ids:
             tenant_id = self._jobs[job_id].tenant_id
             turns[tenant_id] = turns.get(tenant_id, 0) + 1

@@ -46,7 +46,9 @@ def update(table: Table, names: Iterable[str]) -> Rows:
     keys = list(table.primary_key.columns)
     changed = [table.columns[name] for name in names]
     sets = ", ".join(f"{_quoted(column)} = v.{_quoted(column)}" for column in changed)
-    return Rows(f"UPDATE {table.name} t SET {sets} FROM {_unnested([*keys, *changed])} WHERE {_same(keys)}", keys + changed)
+    return Rows(
+        f"UPDATE {table.name} t SET {sets} FROM {_unnested([*keys, *changed])} WHERE {_same(keys)}", keys + changed
+    )
 
 
 def upsert(table: Table) -> Rows:

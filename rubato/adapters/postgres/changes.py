@@ -50,6 +50,7 @@ _PUT_HINT = bulk.upsert(tables.hints)
 _ADD_SESSION = bulk.insert(tables.sessions)
 _ADD_DECISION = bulk.insert(tables.decisions, or_nothing=True)
 _ADD_ATTEMPT = bulk.insert(tables.attempts, or_nothing=True)
+_PUT_ATTEMPT = bulk.upsert(tables.attempts)
 
 
 class Definitions:
@@ -197,9 +198,16 @@ async def insert_attempts(link: Link, attempts: Sequence[Attempt]) -> None:
     await _ADD_ATTEMPT.run(link, [attempt_to(attempt) for attempt in attempts])
 
 
+async def put_attempts(link: Link, attempts: Sequence[Attempt]) -> None:
+    """Record attempts with their answers, over what a worker that took them over wrote of them."""
+    await _PUT_ATTEMPT.run(link, [attempt_to(attempt) for attempt in attempts])
+
+
 async def _write(link: Link, accepted: Sequence[tuple[Snapshot, Change]]) -> None:
     schedules, heads, versions, decided = [], [], [], []
-    new_runs, old_runs, removed, sessions = [], [], [], []
+    removed, sessions = [], []
+    new_runs: list[dict[str, Any]] = []
+    old_runs: list[dict[str, Any]] = []
     hints: list[Hint] = []
     attempts: list[Attempt] = []
     for before, change in accepted:
@@ -254,11 +262,11 @@ async def _read_runs(link: Link, schedules: Sequence[Row], known: Mapping[str, R
     found, wanted = {}, []
     for row in schedules:
         for run_id in (row["lease_run_id"] if row["lease_until"] else None, row["manual_run_id"]):
+            if not run_id:
+                continue
             if run_id in known:
                 found[run_id] = known[run_id]
-                continue
-            slot = slot_of(run_id) if run_id else None
-            if slot is not None:
+            elif (slot := slot_of(run_id)) is not None:
                 wanted.append((slot, row["tenant_id"], row["bucket"], run_id))
     if wanted:
         columns = (list(column) for column in zip(*wanted, strict=True))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
@@ -17,7 +18,39 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from core.errors import ConfigurationError, Conflict, Unavailable
 
 Engine = AsyncEngine  # what the wiring holds on to, without importing SQLAlchemy
-Link = asyncpg.Connection  # the driver's own connection: rows and arrays at its speed
+
+
+class Link(Protocol):
+    """The driver's own connection: rows and arrays at its speed."""
+
+    async def fetch(self, query: str, *args: object) -> list[Any]:
+        """Return all rows."""
+        ...
+
+    async def fetchrow(self, query: str, *args: object) -> Any:
+        """Return the first row, or None."""
+        ...
+
+    async def fetchval(self, query: str, *args: object) -> Any:
+        """Return the first value of the first row."""
+        ...
+
+    async def execute(self, query: str, *args: object) -> str:
+        """Run a statement for its effect."""
+        ...
+
+    def transaction(self) -> Any:
+        """Return a transaction that was not begun."""
+        ...
+
+    def is_closed(self) -> bool:
+        """Tell whether the connection is gone."""
+        ...
+
+    def terminate(self) -> None:
+        """Drop the connection without a word."""
+        ...
+
 
 STATEMENT_S = 5  # on the server; a claim over a million jobs takes a hundredth of it
 LOCK_S = 2
@@ -139,6 +172,7 @@ async def linked(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> AsyncIte
     """One transaction on the driver's own connection; otherwise as `transaction`.
 
     A connection whose statement was cut off is thrown away: rolling back over a dead line would outlast the deadline.
+    So is one whose BEGIN was: it may arrive later, and all that follows on it would be savepoints that nobody commits.
     """
     with _translated():
         async with asyncio.timeout(deadline_s):
@@ -146,15 +180,17 @@ async def linked(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> AsyncIte
             try:
                 link = await link_of(connection)
                 begun = link.transaction()
-                await begun.start()
+                is_begun = False
                 try:
+                    await begun.start()
+                    is_begun = True
                     yield link
                     await begun.commit()
                 except (asyncio.CancelledError, TimeoutError, OSError, asyncpg.InterfaceError):
                     await _discard(connection, link)
                     raise
                 except BaseException:
-                    if link.is_closed():
+                    if link.is_closed() or not is_begun:
                         await _discard(connection, link)
                     else:
                         await begun.rollback()
@@ -169,8 +205,8 @@ async def linked(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> AsyncIte
 async def link_of(connection: AsyncConnection) -> Link:
     """Return the driver's connection beneath SQLAlchemy's; it shares the transaction that is open on it."""
     raw = await connection.get_raw_connection()
-    link: Link = raw.driver_connection
-    return link
+    link: Any = raw.driver_connection
+    return cast("Link", link)
 
 
 async def _discard(connection: AsyncConnection, link: Link) -> None:

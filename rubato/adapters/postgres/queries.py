@@ -99,7 +99,8 @@ CLAIM = f"""
     SELECT leased.*, statement_timestamp() AS now_at FROM leased
     """
 
-# When something may be due that this statement's transaction has not claimed, and the clock.
+# When something may be due that this transaction has not claimed, and the clock. A statement of its own, and a short
+# one: what the worker knows of the clock is as old as this answer's way to it.
 NEXT_READY = "SELECT statement_timestamp() AS now_at, (SELECT min(ready_at) FROM schedules) AS ready_at"
 
 # Mark claimed runs as running, at their slot at the earliest. What has another token or version by now, or is

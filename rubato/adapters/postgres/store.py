@@ -28,8 +28,8 @@ from core.entities import (
     Trigger,
 )
 from core.errors import LeaseLostError, NotFound, RubatoError, Unavailable
-from core.hints import is_active
 from core.ids import bucket_of, slot_of
+from core.ports.clock import Clock
 from core.ports.ids import Ids
 from core.ports.store import (
     Backlog,
@@ -46,24 +46,23 @@ from core.ports.store import (
     Transition,
 )
 from core.reschedule import give_back
-from core.sessions import PlanningContext, Session
+from core.sessions import Session
 from rubato.adapters.postgres import queries, tables
 from rubato.adapters.postgres.changes import (
     Definitions,
     addresses,
     change_many,
     decision_row,
-    insert_attempts,
     insert_decisions,
     insert_job,
     job_from,
+    put_attempts,
     read_definitions,
     read_limits,
     read_snapshots,
 )
 from rubato.adapters.postgres.codec import (
     attempt_from,
-    decision_from,
     definition_from,
     hint_from,
     key,
@@ -73,10 +72,10 @@ from rubato.adapters.postgres.codec import (
     session_from,
     session_to,
 )
+from rubato.adapters.postgres.contexts import latest_decision, of_job, planning_context
 from rubato.adapters.postgres.engine import CALL_S, link_of, linked, must_retry, transaction
 
 _ATTEMPTS = 3  # at a transaction that lost against another
-_SIBLINGS = 20
 
 
 class PostgresStore:
@@ -90,13 +89,14 @@ class PostgresStore:
         operator_minimum: timedelta = timedelta(seconds=1),
         loop_engine: AsyncEngine | None = None,
         renewal_engine: AsyncEngine | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """`loop_engine`: for what the run loop does at every run. `renewal_engine`: for renewals, which must not wait
-        behind anything else. Without them everything shares `engine`."""
+        behind anything else. Without them everything shares `engine`. `clock`: the host's, for `Claims.heard_at`."""
         self._engine = engine
         self._loop_engine = loop_engine or engine
         self._renewal_engine = renewal_engine or self._loop_engine
-        self._ids = ids
+        self._ids, self._clock = ids, clock
         self._operator_minimum = operator_minimum
         self._definitions = Definitions()
 
@@ -123,7 +123,7 @@ class PostgresStore:
 
     async def job(self, tenant_id: str, job_id: str) -> Job:
         """Return a job that is not deleted."""
-        statement = _job_rows().where(_of_job(tables.schedules, tenant_id, job_id), tables.jobs.c.deleted_at.is_(None))
+        statement = _job_rows().where(of_job(tables.schedules, tenant_id, job_id), tables.jobs.c.deleted_at.is_(None))
         async with self._transaction() as connection:
             row = (await connection.execute(statement)).mappings().first()
         if row is None:
@@ -181,7 +181,7 @@ class PostgresStore:
         """Return every version, newest first."""
         await self.job(tenant_id, job_id)
         versions = tables.job_versions
-        statement = versions.select().where(_of_job(versions, tenant_id, job_id)).order_by(versions.c.version.desc())
+        statement = versions.select().where(of_job(versions, tenant_id, job_id)).order_by(versions.c.version.desc())
         async with self._transaction() as connection:
             rows = (await connection.execute(statement)).mappings().all()
         return [definition_from(row) for row in rows]
@@ -241,18 +241,15 @@ class PostgresStore:
                 list(without),
             )
             defined = await read_definitions(link, rows, self._definitions)
-            if len(rows) < limit:
-                clock = await link.fetchrow(queries.NEXT_READY)
-                now, next_ready_at = clock["now_at"], clock["ready_at"]
-            else:
-                now = next_ready_at = rows[0]["now_at"]
+            state = await link.fetchrow(queries.NEXT_READY)
+            heard_at = self._clock.monotonic() if self._clock is not None else None
         claimed = []
         for row in rows:
             ref = JobRef(row["tenant_id"], row["job_id"])
             job = job_from(row, defined[ref])
             run = _claimed_run(row, worker_id) if row["is_new"] else None
             claimed.append(Claimed(ref, row["token"], job, run, row["lapsed_at"]))
-        return Claims(now, tuple(claimed), next_ready_at)
+        return Claims(state["now_at"], tuple(claimed), state["ready_at"], heard_at)
 
     async def start(self, worker_id: str, claims: Sequence[Claimed]) -> dict[str, datetime]:
         """Mark claimed runs as running, in one statement."""
@@ -275,9 +272,7 @@ class PostgresStore:
         refs = [ref for ref, _ in held]
         deadline_s = min(CALL_S, lease.total_seconds() / 4)
         async with linked(self._renewal_engine, deadline_s=deadline_s) as link:
-            rows = await link.fetch(
-                queries.RENEW, worker_id, lease, *addresses(refs), [token for _, token in held]
-            )
+            rows = await link.fetch(queries.RENEW, worker_id, lease, *addresses(refs), [token for _, token in held])
         kept = {row["job_id"] for row in rows}
         return [ref for ref in refs if ref.job_id not in kept]
 
@@ -286,7 +281,8 @@ class PostgresStore:
     ) -> None:
         """Give back claims that were not sent; their rows go."""
         answers = await self.change_many(
-            [(ref, partial(give_back, worker_id=worker_id, token=token)) for ref, token in held], runs={}
+            [(ref, partial(give_back, worker_id=worker_id, token=token, hold_back=hold_back)) for ref, token in held],
+            runs={},
         )
         back = [ref for (ref, _), answer in zip(held, answers, strict=True) if not isinstance(answer, RubatoError)]
         if back and hold_back:
@@ -296,7 +292,7 @@ class PostgresStore:
     async def add_attempts(self, attempts: Sequence[Attempt]) -> None:
         """Record attempts that did not become their run's outcome."""
         async with linked(self._engine) as link:
-            await insert_attempts(link, attempts)
+            await put_attempts(link, attempts)
 
     async def attempts(self, tenant_id: str, run_id: str) -> list[Attempt]:
         """Return a run's attempts that did not become its outcome, oldest first."""
@@ -359,7 +355,7 @@ class PostgresStore:
                 snapshot = snapshots[ref]
                 if snapshot.job.deleted_at is not None or snapshot.job.definition.planner is PlannerMode.OFF:
                     continue
-                context = await self._context(connection, snapshot, recent_runs)
+                context = await planning_context(connection, snapshot, recent_runs)
                 claims.append(PlanClaim(ref, row["plan_token"], row["plan_seq"], row["plan_ready_at"], context))
             return claims
 
@@ -393,7 +389,7 @@ class PostgresStore:
         runs = tables.runs
         statement = runs.select().where(runs.c.tenant_id == tenant_id)
         if where.job_id is not None:
-            statement = statement.where(_of_job(runs, tenant_id, where.job_id))
+            statement = statement.where(of_job(runs, tenant_id, where.job_id))
         if where.status is not None:
             statement = statement.where(runs.c.status == where.status.value)
         if where.since is not None:
@@ -420,7 +416,7 @@ class PostgresStore:
         hints = tables.hints
         statement = hints.select().where(hints.c.tenant_id == tenant_id)
         if job_id is not None:
-            statement = statement.where(_of_job(hints, tenant_id, job_id))
+            statement = statement.where(of_job(hints, tenant_id, job_id))
         if active_only:
             alive = or_(hints.c.expires_at.is_(None), hints.c.expires_at > func.now())
             statement = statement.where(hints.c.state == HintState.ACTIVE.value, alive)
@@ -437,7 +433,7 @@ class PostgresStore:
         sessions = tables.sessions
         statement = sessions.select().where(sessions.c.tenant_id == tenant_id)
         if job_id is not None:
-            statement = statement.where(_of_job(sessions, tenant_id, job_id))
+            statement = statement.where(of_job(sessions, tenant_id, job_id))
         if after is not None:
             statement = statement.where(sessions.c.id < after[0])
         async with self._transaction() as connection:
@@ -458,7 +454,7 @@ class PostgresStore:
     async def latest_decision(self, tenant_id: str, job_id: str) -> Decision | None:
         """Return the decision in force."""
         async with self._transaction() as connection:
-            return await self._latest_decision(connection, tenant_id, job_id)
+            return await latest_decision(connection, tenant_id, job_id)
 
     async def backlog(self) -> Backlog:
         """Return figures for the gauges."""
@@ -476,62 +472,6 @@ class PostgresStore:
         return await read_snapshots(
             link, refs, lock=False, operator_minimum=self._operator_minimum, definitions=self._definitions
         )
-
-    async def _latest_decision(self, connection: AsyncConnection, tenant_id: str, job_id: str) -> Decision | None:
-        """A settled run carries its decision; those that something else caused have rows of their own."""
-        runs, decisions = tables.runs, tables.decisions
-        settled = (
-            select(runs.c.decision)
-            .where(_of_job(runs, tenant_id, job_id), runs.c.decision.is_not(None))
-            .order_by(runs.c.id.desc())
-            .limit(1)
-        )
-        other = (
-            select(decisions.c.decision)
-            .where(_of_job(decisions, tenant_id, job_id))
-            .order_by(decisions.c.decided_at.desc())
-            .limit(1)
-        )
-        found = [(await connection.execute(statement)).scalar_one_or_none() for statement in (settled, other)]
-        decoded = [decision_from(row) for row in found if row]
-        return max(decoded, key=lambda decision: decision.decided_at, default=None)
-
-    async def _context(self, connection: AsyncConnection, snapshot: Snapshot, recent_runs: int) -> PlanningContext:
-        job, runs = snapshot.job, tables.runs
-        statement = (
-            runs.select()
-            .where(_of_job(runs, job.tenant_id, job.id), runs.c.trigger != "test")
-            .order_by(runs.c.id.desc())
-            .limit(recent_runs)
-        )
-        rows = (await connection.execute(statement)).mappings().all()
-        return PlanningContext(
-            now=snapshot.now,
-            job=job,
-            limits=snapshot.limits,
-            hints=tuple(hint for hint in snapshot.hints if is_active(hint, snapshot.now)),
-            runs=tuple(run_from(row) for row in rows),
-            siblings=await self._siblings(connection, job),
-            decision=await self._latest_decision(connection, job.tenant_id, job.id),
-        )
-
-    async def _siblings(self, connection: AsyncConnection, job: Job) -> tuple[tuple[str, Run], ...]:
-        if job.definition.group is None:
-            return ()
-        statement = text(
-            """
-            SELECT j.name AS sibling_name, r.*
-            FROM (SELECT * FROM jobs WHERE tenant_id = :tenant AND group_name = :group AND deleted_at IS NULL
-                  AND id <> :job LIMIT :limit) AS j
-            CROSS JOIN LATERAL (
-                SELECT * FROM runs WHERE tenant_id = j.tenant_id AND bucket = j.bucket AND job_id = j.id
-                AND finished_at IS NOT NULL ORDER BY id DESC LIMIT 1
-            ) AS r
-            """
-        )
-        where = {"tenant": job.tenant_id, "group": job.definition.group, "job": job.id, "limit": _SIBLINGS}
-        rows = (await connection.execute(statement, where)).mappings().all()
-        return tuple((row["sibling_name"], run_from(row)) for row in rows)
 
 
 def _job_rows() -> Select[Any]:
@@ -575,10 +515,6 @@ def _job_from(row: Mapping[Any, Any]) -> Job:
         updated_at=row["updated_at"],
         deleted_at=row["deleted_at"],
     )
-
-
-def _of_job(table: Any, tenant_id: str, job_id: str) -> Any:
-    return and_(table.c.tenant_id == tenant_id, table.c.bucket == bucket_of(job_id), table.c.job_id == job_id)
 
 
 def _of_run(tenant_id: str, run_id: str, slot: datetime) -> Any:

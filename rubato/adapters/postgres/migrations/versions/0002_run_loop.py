@@ -8,7 +8,8 @@ branch_labels = None
 depends_on = None
 
 _DIGITS = " || ".join(
-    f"substr('0123456789abcdefghjkmnpqrstvwxyz', ((micros >> {5 * place}) & 31)::int + 1, 1)" for place in range(10, -1, -1)
+    f"substr('0123456789abcdefghjkmnpqrstvwxyz', ((micros >> {5 * place}) & 31)::int + 1, 1)"
+    for place in range(10, -1, -1)
 )
 
 STATEMENTS = (
