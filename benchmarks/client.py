@@ -1,28 +1,29 @@
-"""The HTTP client that the dispatcher uses, bare: `python -m benchmarks.client URL SECONDS` sends as much as it can.
+"""Bare HTTP clients: `python -m benchmarks.client URL SECONDS aiohttp|dispatcher` sends as much as it can.
 
-The programs beside us use it too, so that they differ in what they do around a request and in nothing else.
+`aiohttp` is what the programs beside us use, so that they differ in what they do around a request and in nothing else;
+`dispatcher` is ours, guard and all, without a scheduler around it.
 """
 
 import asyncio
 import os
 import sys
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 import uvloop
 
 from benchmarks.windows import Tally, measure
+from core.ports.dispatcher import HttpRequest
+from rubato.adapters.http.dispatcher import HttpDispatcher
+from rubato.adapters.http.guard import AddressPolicy
 
 IN_FLIGHT = 200
-HEADERS = {
-    "User-Agent": "Rubato/bench",
-    "Accept": "*/*",
-    "Accept-Encoding": "identity",
-    "webhook-id": "msg_" + "0" * 32,
-}
+WEBHOOK_ID = "msg_" + "0" * 32
+HEADERS = {"User-Agent": "Rubato/bench", "Accept": "*/*", "Accept-Encoding": "identity", "webhook-id": WEBHOOK_ID}
 
 
 class Client:
-    """One session; `get` sends a request and reads the answer."""
+    """One aiohttp session; `get` sends a request and reads the answer."""
 
     def __init__(self) -> None:
         self._session = aiohttp.ClientSession(
@@ -34,28 +35,34 @@ class Client:
         async with self._session.get(url, headers=HEADERS) as response:
             return response.status, await response.read()
 
-    async def close(self) -> None:
-        """Close its connections."""
-        await self._session.close()
+
+def sender(kind: str, url: str) -> Callable[[], Awaitable[object]]:
+    """Return what sends one request."""
+    if kind == "aiohttp":
+        client = Client()
+        return lambda: client.get(url)
+    dispatcher = HttpDispatcher(AddressPolicy(["loopback"]))
+    request = HttpRequest(url=url, webhook_id=WEBHOOK_ID)
+    return lambda: dispatcher.send(request)
 
 
-async def main(url: str, seconds: float) -> None:
+async def main(url: str, seconds: float, kind: str) -> None:
     """Keep `IN_FLIGHT` requests out."""
-    client, tally = Client(), Tally()
+    tally, send = Tally(), sender(kind, url)
 
     async def loop() -> None:
         while True:
-            await client.get(url)
+            await send()
             tally.runs += 1
 
     loops = [asyncio.ensure_future(loop()) for _ in range(IN_FLIGHT)]
     await measure(tally, seconds)
     for each in loops:
-        each.cancel()
-    await asyncio.gather(*loops, return_exceptions=True)
-    await client.close()
+        if each.done():
+            each.result()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1], float(sys.argv[2])))
-    os._exit(0)
+    uvloop.run(main(sys.argv[1], float(sys.argv[2]), sys.argv[3]))

@@ -71,7 +71,7 @@ async def insert(connection: "asyncpg.Connection", *loads: Load) -> None:
         slot = Slot(made, Source.BASELINE_INTERVAL, SlotKind.BASELINE, handles_through=made)
         schedule = schedule_to(replace(Schedule(created_at=made, grid_epoch=made), slot=slot), 1)
         own = {"tenant_id": "p.tenant_id", "bucket": BUCKET, "job_id": "ids.id"}
-        slots = {name: SLOT for name in ("ready_at", "slot_at", "slot_handles_through", "grid_epoch")}
+        slots = dict.fromkeys(("ready_at", "slot_at", "slot_handles_through", "grid_epoch"), SLOT)
         head = {"name": "measured", "labels": {}, "created_at": made, "updated_at": made}
         version = {**definition_to(load.definition()), "created_at": made}
         for table, row, computed in (
@@ -92,4 +92,4 @@ def _insert(table: Table, computed: Mapping[str, Any]) -> str:
     columns = ", ".join(f'"{name}"' for name in names)
     typed = "$4::interval IS NOT NULL AND $5::interval IS NOT NULL"  # every statement takes every parameter
     prototype = f"jsonb_populate_record(NULL::{table.name}, $1::jsonb) p"
-    return f"INSERT INTO {table.name} ({columns}) SELECT {values} FROM {IDS}, {prototype} WHERE {typed}"
+    return f"INSERT INTO {table.name} ({columns}) SELECT {values} FROM {IDS}, {prototype} WHERE {typed}"  # noqa: S608 - names of our own tables

@@ -63,14 +63,15 @@ class Machine:
         async def rows(connection: "asyncpg.Connection") -> list[Any]:
             return list(await connection.fetch(statement, *values))
 
-        return self.ask(url, rows)
+        found: list[Any] = self.ask(url, rows)
+        return found
 
     def now(self) -> datetime:
         """Return the server's clock."""
         now: datetime = self.fetch(self.url, "SELECT clock_timestamp()")[0][0]
         return now
 
-    def ask(self, url: str, work: "Any") -> Any:
+    def ask(self, url: str, work: Any) -> Any:
         """Run `work(connection)` on a connection of its own."""
 
         async def whole() -> Any:

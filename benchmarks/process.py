@@ -82,7 +82,7 @@ def running(*arguments: str, env: Mapping[str, str] | None = None) -> Iterator[P
             cwd=ROOT,
             env={**_environment(), **(env or {})},
         )
-        process = Process(popen, log)  # type: ignore[arg-type]  # a named temporary file is a binary file
+        process = Process(popen, log)
         try:
             yield process
         finally:

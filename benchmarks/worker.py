@@ -17,7 +17,7 @@ SUCCEEDED = "SELECT count(*) FROM runs WHERE status = 'succeeded' AND finished_a
 
 @dataclass(frozen=True)
 class Setup:
-    """How workers are started. `planner`: off, or offline in each worker; `plans_apart`: offline in a process of its own."""
+    """How workers are started. `planner`: off, or offline in each; `plans_apart`: offline in a process of its own."""
 
     processes: int = 1
     planner: str = "off"

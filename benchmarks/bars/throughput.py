@@ -22,7 +22,8 @@ def measure(bench: Bench) -> list[Figure]:
     """Return rates, the ratios within each round, and what a run costs."""
     knee = max(KNEES, key=lambda rate: _peer(bench, "with_apscheduler", rate).per_s)
     turns: dict[str, Callable[[], Rate]] = {
-        "client": lambda: alone(bench, "benchmarks.client", bench.target_url, bench.window_s),
+        "client": partial(_client, bench, "dispatcher"),
+        "aiohttp": partial(_client, bench, "aiohttp"),
         "ours": lambda: saturated(bench, Setup()),
         "sequential": partial(_peer, bench, "sequential"),
         "procrastinate": partial(_peer, bench, "with_procrastinate"),
@@ -43,16 +44,19 @@ def measure(bench: Bench) -> list[Figure]:
     percent = [100 * share for share in ratio("ours", "client")]
     with_plans = [100 * share for share in ratio("ours, planning apart", "client")]
     figures = [
-        reference(GROUP, "bare client loop, 200 in flight", [r.per_s for r in client], "req/s"),
+        reference(GROUP, "bare loop of the dispatcher, 200 in flight", [r.per_s for r in client], "req/s"),
+        reference(GROUP, "bare loop of aiohttp, 200 in flight", [r.per_s for r in seen["aiohttp"]], "req/s"),
         reference(GROUP, "one worker, planner off", [r.per_s for r in ours], "runs/s"),
-        at_least(GROUP, "of the bare client, planner off", percent, 60, "%"),
-        at_least(GROUP, "of the bare client, offline planner in a second process", with_plans, 60, "%"),
+        at_least(GROUP, "of the bare dispatcher, planner off", percent, 60, "%"),
+        at_least(GROUP, "of the bare dispatcher, offline planner in a second process", with_plans, 60, "%"),
+        reference(GROUP, "of bare aiohttp, planner off", [100 * share for share in ratio("ours", "aiohttp")], "%"),
     ]
     for name, bar in BARS.items():
         figures.append(reference(GROUP, NAMES[name], [r.per_s for r in seen[name]], "runs/s"))
         figures.append(at_least(GROUP, f"times {name}", ratio("ours", name), bar, "x"))
     figures += [
-        reference("cost", "bare client, Python a request", [r.python_us for r in client], "us"),
+        reference("cost", "bare dispatcher, Python a request", [r.python_us for r in client], "us"),
+        reference("cost", "bare aiohttp, Python a request", [r.python_us for r in seen["aiohttp"]], "us"),
         reference("cost", "worker, Python a run", [r.python_us for r in ours], "us"),
         at_most("cost", "worker, Python a run beyond the client", beyond, 90, "us"),
         reference("cost", "worker, PostgreSQL a run", [r.postgres_us for r in ours], "us"),
@@ -62,6 +66,10 @@ def measure(bench: Bench) -> list[Figure]:
         figures.append(reference("cost", f"{name}, Python and PostgreSQL a run", both, "us"))
     figures.append(at_most("memory", "worker at 200 in flight", [r.rss_mib for r in ours], 250, "MiB"))
     return figures
+
+
+def _client(bench: Bench, kind: str) -> Rate:
+    return alone(bench, "benchmarks.client", bench.target_url, bench.window_s, kind)
 
 
 def _peer(bench: Bench, name: str, *arguments: object) -> Rate:

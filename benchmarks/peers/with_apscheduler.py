@@ -1,6 +1,5 @@
 """APScheduler 3 on its SQLAlchemy job store: jobs of one interval, so that `rate` are due a second."""
 
-import asyncio
 import logging
 import os
 import sys

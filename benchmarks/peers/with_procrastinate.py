@@ -23,7 +23,7 @@ async def main(url: str, target: str, seconds: float) -> None:
         tally.runs += 1
         return status
 
-    task = app.task(call, name="call")
+    task = app.task(name="call")(call)
     async with app.open_async():
         await app.schema_manager.apply_schema_async()
         for _ in range(2 * IN_FLIGHT):
