@@ -1,19 +1,18 @@
-"""`python -m benchmarks [--write] [--json FILE] [--rounds N] [BAR ...]`: measure, and print bars met and missed."""
+"""`python -m benchmarks [--write] [--rounds N] [BAR ...]`: measure, and print bars met and missed."""
 
 import argparse
 import importlib
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.figures import Figure, markdown, table, to_json
+from benchmarks.figures import Figure, table
+from benchmarks.kept import Kept
 from benchmarks.machine import machine
 from benchmarks.measuring import Bench
 from benchmarks.process import module, running
 
-BARS = ("throughput", "lateness", "herd", "scaling", "tenants", "claim", "idle", "api", "decide")
+BARS = ("throughput", "lateness", "herd", "scaling", "tenants", "claim", "idle", "api", "planning", "decide")
 PAGE = Path("docs/performance.md")
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
 def main() -> int:
@@ -22,42 +21,34 @@ def main() -> int:
         print(importlib.import_module("benchmarks.clients").measure())
         return 0
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
-    parser.add_argument("bars", nargs="*", metavar="BAR", help=f"of {', '.join(BARS)}; all by default")
+    parser.add_argument("bars", nargs="*", metavar="BAR", help=f"of {', '.join(BARS)}; all by default; or `profile`")
     parser.add_argument("--rounds", type=int, default=3, help="how often each thing is measured, taking turns")
-    parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE}")
+    parser.add_argument("--write", action="store_true", help=f"put what was measured last into {PAGE}")
     parser.add_argument("--json", type=Path, default=Path(".rubato/bench.json"), help="where every round is kept")
     asked = parser.parse_args()
-    unknown = set(asked.bars) - set(BARS)
+    unknown = set(asked.bars) - {*BARS, "profile"}
     if unknown:
         parser.error(f"no such bar: {', '.join(sorted(unknown))}; there are {', '.join(BARS)}")
-    figures: list[Figure] = []
+    kept, figures = Kept(asked.json), []
     with machine() as server, running(*module("benchmarks.target")) as target:
         url = f"http://127.0.0.1:{target.first_line()['port']}/"
         bench = Bench(server, target, url, rounds=asked.rounds)
         for name in asked.bars or BARS:
             print(f"measuring {name} ...", file=sys.stderr, flush=True)
-            measured = importlib.import_module(f"benchmarks.bars.{name}").measure(bench)
+            if name == "profile":
+                print(importlib.import_module("benchmarks.profile").report(bench))
+                continue
+            measured: list[Figure] = importlib.import_module(f"benchmarks.bars.{name}").measure(bench)
             print(table(measured), file=sys.stderr, flush=True)
+            kept.put(name, measured)
             figures += measured
-    print(table(figures))
-    missed = [each for each in figures if each.is_met is False]
-    met = [each for each in figures if each.is_met]
-    print(f"\n{len(met)} bars met, {len(missed)} missed")
-    asked.json.parent.mkdir(parents=True, exist_ok=True)
-    asked.json.write_text(to_json(figures))
+    if figures:
+        print(table(figures))
+        verdicts = [each.is_met for each in figures]
+        print(f"\n{verdicts.count(True)} bars met, {verdicts.count(False)} missed")
     if asked.write:
-        write(PAGE, figures, datetime.now(UTC))
+        kept.write(PAGE, BARS)
     return 0
-
-
-def write(page: Path, figures: list[Figure], at: datetime) -> None:
-    """Put the table between the page's marks."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    if not rest or not after:
-        raise SystemExit(f"{page} has lost its marks {BEGIN} and {END}; put them back.")
-    shown = f"{BEGIN}\nMeasured on {at:%Y-%m-%d}.\n\n{markdown(figures)}\n{END}"
-    page.write_text(before + shown + after, encoding="utf-8")
 
 
 if __name__ == "__main__":

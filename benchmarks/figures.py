@@ -1,9 +1,8 @@
-"""What was measured, beside its bar: the aligned table, JSON, and the table of docs/performance.md."""
+"""What was measured, beside its bar: the aligned table, and the table of docs/performance.md."""
 
-import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 WORDS = {True: "met", False: "missed", None: ""}
 
@@ -69,11 +68,6 @@ def markdown(figures: Sequence[Figure]) -> str:
         shown = f"**{verdict}**" if f.is_met is False else verdict
         lines.append(f"| {f.group} | {what} | {f.bar} | {_round(f.median)} {f.unit} | {f.spread} | {shown} |")
     return "\n".join(lines)
-
-
-def to_json(figures: Sequence[Figure]) -> str:
-    """Return the rows with every round."""
-    return json.dumps([{**asdict(each), "median": each.median} for each in figures], indent=1)
 
 
 def _round(value: float) -> str:

@@ -1,7 +1,8 @@
 """`python -m benchmarks.target`: the HTTP server that everything measured here calls, in a process of its own.
 
 A raw protocol, so that it costs little beside what it serves. Paths: `/` answers 200 with about 200 bytes, `/wait/50`
-does so after 50 ms. It counts by itself (`/count`), and keeps which `webhook-id` it saw when (`/ledger`, which empties
+does so after 50 ms; a model's address, `/v1/...`, is never answered (`/asked` says how many
+wait). It counts by itself (`/count`), and keeps which `webhook-id` it saw when (`/ledger`, which empties
 it): nothing is counted by what is measured.
 """
 
@@ -23,6 +24,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.count = 0
+        self.asked = 0
         self.keeps = False
         self.seen: list[tuple[str, float]] = []
 
@@ -57,6 +59,11 @@ class Exchange(asyncio.Protocol):
         if path == b"/ledger":
             seen, self._ledger.seen, self._ledger.keeps = self._ledger.seen, [], True
             return self._write(_json(seen))
+        if path == b"/asked":
+            return self._write(_json({"asked": self._ledger.asked}))
+        if path.startswith(b"/v1/"):
+            self._ledger.asked += 1
+            return None
         self._ledger.count += 1
         if self._ledger.keeps:
             self._ledger.seen.append((_webhook_id(head), time.time()))

@@ -54,8 +54,12 @@ async def _drive(jobs: str) -> dict[str, float]:
             call = (
                 partial(session.post, jobs, json=BODY) if kind == "post" else partial(session.get, f"{jobs}/{made[-1]}")
             )
-            async with call() as response:
-                answer = await response.json()
+            try:
+                async with call() as response:
+                    answer = await response.json()
+            except aiohttp.ClientError:
+                failed += 1
+                return
             took[kind].append((time.perf_counter() - due) * 1000)
             if response.status >= 300:
                 failed += 1

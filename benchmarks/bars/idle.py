@@ -15,7 +15,6 @@ def measure(bench: Bench) -> list[Figure]:
     """Return the share of a core that worker and database use, planner on in the same process."""
     load = Load(bench.target_url, PLENTY, timedelta(days=1), after=timedelta(days=1), spread=timedelta(days=1))
     with bench.loaded(load) as url, workers(bench.machine, url, Setup(planner="offline")) as made:
-        bench.machine.execute(url, "CHECKPOINT")
         time.sleep(SETTLE_S)
         worker, database = made[0].cpu_s(), bench.machine.cpu_s()
         time.sleep(WINDOW_S)
