@@ -85,7 +85,7 @@ CLAIM = f"""
             END
         FROM picked p
         WHERE s.tenant_id = p.tenant_id AND s.bucket = p.bucket AND s.job_id = p.job_id
-        RETURNING s.*, p.lease_until AS lapsed_at,
+        RETURNING s.*, s.xmin AS revision, p.lease_until AS lapsed_at,
                   coalesce(p.lease_run_id, '') = '' AND s.lease_run_id <> ''
                   AND s.lease_run_id IS DISTINCT FROM s.manual_run_id AS is_new
     ),
@@ -141,6 +141,13 @@ READ_SCHEDULES = f"""
     ORDER BY s.bucket, s.tenant_id, s.job_id
     """
 LOCK_SCHEDULES = f"{READ_SCHEDULES} FOR UPDATE OF s"
+
+# The same for rows that their claimer knows: the row's version tells whether anybody has written it since.
+LOCK_KNOWN = f"""
+    SELECT s.tenant_id, s.job_id, s.xmin AS revision FROM {_WANTED}
+    JOIN schedules s ON s.tenant_id = wanted.tenant_id AND s.bucket = wanted.bucket AND s.job_id = wanted.job_id
+    ORDER BY s.bucket, s.tenant_id, s.job_id FOR UPDATE OF s
+    """
 
 # What belongs to schedules already locked: read after the locks, in statements of their own, so that they see what
 # the transactions that held them before have committed.
