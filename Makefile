@@ -30,7 +30,7 @@ check: $(VENV)/.dev ## Lint, format, types, import rules
 simulate: $(VENV)/.dev ## Play faults and interleavings (ARGS="--seeds 10000", ARGS="--seed 123 --trace")
 	@$(PYTHON) -m tests.simulation $(ARGS)
 
-bench: $(VENV)/.dev ## Measure, beside references in the same run
+bench: $(VENV)/.bench ## Measure every bar, beside other schedulers in the same run (ARGS="--write lateness")
 	@$(PYTHON) -m benchmarks $(ARGS)
 
 chaos: $(VENV)/.dev ## Kill and cut off workers at length (ARGS="--seconds 60 --kills 90 --stops 15 --requests 8000")
@@ -50,6 +50,7 @@ lock: $(VENV)/.dev ## Pin the requirements again
 	@rm -f requirements/*.txt
 	@$(PYTHON) -m piptools compile $(LOCK) -o requirements/runtime.txt pyproject.toml
 	@$(PYTHON) -m piptools compile $(LOCK) --extra dev -c requirements/runtime.txt -o requirements/dev.txt pyproject.toml
+	@$(PYTHON) -m piptools compile $(LOCK) --extra bench -c requirements/dev.txt -o requirements/bench.txt pyproject.toml
 
 LOCK := --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
@@ -67,3 +68,8 @@ $(VENV)/.dev: $(VENV)/bin/python requirements/dev.txt
 	@echo "Installing what the tests need ..."
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@ $(VENV)/.runtime
+
+$(VENV)/.bench: $(VENV)/.dev requirements/bench.txt
+	@echo "Installing what is measured beside Rubato ..."
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@

@@ -1,13 +1,18 @@
 """The fingerprint of a decision's inputs: replaying the same inputs must give the same decision."""
 
 import hashlib
+import struct
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
+from operator import attrgetter
 
 from core.entities import Decision, Hint, Job, Limits
+from core.evolve import evolve
 from core.governor import VERSION
 from core.ports.cron import Cron
+
+NAN = float("nan")  # stands for None among numbers; instants are seconds of the epoch, exact to the microsecond
+_ID = attrgetter("id")
 
 
 def seal(decision: Decision, job: Job, hints: Sequence[Hint], limits: Limits, *, now: datetime, cron: Cron) -> Decision:
@@ -16,29 +21,40 @@ def seal(decision: Decision, job: Job, hints: Sequence[Hint], limits: Limits, *,
     Planning state and lease are left out: the governor does not read them.
     """
     schedule = job.schedule
-    read = (
+    words = [
         job.id,
+        schedule.status,
+        limits.suspended or "",
+        *(f"{hint.id} {hint.state} {hint.interval}" for hint in sorted(hints, key=_ID)),
+    ]
+    numbers = [
         job.definition.version,
+        schedule.failures,
+        schedule.counted_runs,
+        schedule.accelerated_on.toordinal() if schedule.accelerated_on is not None else NAN,
+        schedule.accelerated_runs,
+        limits.operator_minimum.total_seconds(),
+        limits.tenant_minimum.total_seconds() if limits.tenant_minimum is not None else NAN,
+        limits.hint_lifetime.total_seconds(),
+        limits.accelerated_runs_per_day,
+        limits.pause_share,
+    ]
+    instants = [
         job.deleted_at,
         schedule.created_at,
         schedule.grid_epoch,
-        schedule.status,
         schedule.handled_through,
         schedule.last_slot_at,
         schedule.last_start_at,
         schedule.edited_at,
         schedule.resumed_at,
         schedule.retry_at,
-        schedule.failures,
-        schedule.counted_runs,
-        schedule.accelerated_on,
-        schedule.accelerated_runs,
         schedule.parked_until,
-        sorted((hint.id, hint.state, hint.expires_at, hint.interval, hint.at, hint.until) for hint in hints)
-        if len({hint.id for hint in hints}) == len(hints)
-        else repr(hints),
-        limits,
         now,
-    )
-    digest = hashlib.blake2b(repr(read).encode(), digest_size=12).hexdigest()
-    return replace(decision, digest=digest, governor_version=VERSION, tzdata_version=cron.tzdata_version)
+    ]
+    for hint in hints and sorted(hints, key=_ID):
+        instants += (hint.expires_at, hint.at, hint.until)
+    numbers += [NAN if at is None else at.timestamp() for at in instants]
+    inputs = "|".join(words).encode() + struct.pack(f"<{len(numbers)}d", *numbers)
+    digest = hashlib.blake2b(inputs, digest_size=12).hexdigest()
+    return evolve(decision, digest=digest, governor_version=VERSION, tzdata_version=cron.tzdata_version)

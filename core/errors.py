@@ -7,6 +7,7 @@
     ├── Conflict                the state forbids it; `code` says which rule
     │   └── LeaseLostError      a later holder has the job: the write was refused
     ├── Unavailable             the store or another dependency cannot be reached now
+    ├── IsolatedRunError        the process that a request was sent by died of it
     └── ConfigurationError      a setting is wrong; names the variable and the remedy
 
 Only `api/errors.py` knows HTTP status codes.
@@ -65,6 +66,10 @@ class LeaseLostError(Conflict):
 
 class Unavailable(RubatoError):
     """A dependency cannot be reached at the moment; trying again later may work."""
+
+
+class IsolatedRunError(RubatoError):
+    """A process of its own was given a request and died of it, or did not end. The message says how."""
 
 
 class ConfigurationError(RubatoError):

@@ -5,7 +5,7 @@ The planner proposes; this disposes. The worker, the API's explanation and forec
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from core.entities import (
@@ -29,6 +29,7 @@ from core.entities import (
     SlotKind,
     Source,
 )
+from core.evolve import evolve
 from core.grid import TICK, fire_at_or_after, fires_between, last_fire_before, later, next_fire
 from core.hints import counting, pause_end, pause_left
 from core.ports.cron import Cron
@@ -224,7 +225,7 @@ class _Deliberation:
         note = f"it expires at {instant(expiry)}, before its run; decided as of then, without it"
         seen = (*self.candidates, Candidate(source, at, note, hint.id), *at_expiry.candidates)
         reason = f"{_author(hint)} {self._proposal(hint)} expires first. {at_expiry.reason}"
-        return replace(at_expiry, decided_at=self.now, candidates=seen, reason=reason)
+        return evolve(at_expiry, decided_at=self.now, candidates=seen, reason=reason)
 
     def _user_pause(self, hint: Hint) -> Decision:
         until = pause_end(hint)
@@ -331,7 +332,7 @@ class _Deliberation:
     ) -> Decision:
         last = self.schedule.last_slot_at
         if slot is not None and last is not None and slot.at <= last:
-            slot = replace(slot, at=last + TICK)  # slots rise strictly, whatever the rows say
+            slot = evolve(slot, at=last + TICK)  # slots rise strictly, whatever the rows say
         return Decision(
             decided_at=self.now,
             source=source,

@@ -1,10 +1,10 @@
 """Hints: which count, which comes first, which a newer one replaces, and how much pausing they have used up."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from core.entities import Author, Definition, Hint, HintKind, HintState, Limits, PlannerMode
+from core.evolve import evolve
 
 PAUSE_WINDOW = timedelta(days=7)
 
@@ -42,7 +42,7 @@ def supersede(hints: Sequence[Hint], new: Hint, now: datetime) -> list[Hint]:
 
 def end(hint: Hint, state: HintState, at: datetime, reason: str) -> Hint:
     """Return the hint in a final state."""
-    return replace(hint, state=state, ended_at=at, end_reason=reason)
+    return evolve(hint, state=state, ended_at=at, end_reason=reason)
 
 
 def expired(hints: Iterable[Hint], now: datetime) -> list[Hint]:

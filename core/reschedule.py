@@ -5,7 +5,7 @@ ends it. `end_slot` does that for the latter; `steer` moves future instants only
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.digest import seal
@@ -25,6 +25,7 @@ from core.entities import (
     Trigger,
 )
 from core.errors import LeaseLostError
+from core.evolve import evolve
 from core.governor import decide
 from core.grid import TICK, fire_at_or_after, fires_between
 from core.hints import end, expired
@@ -48,11 +49,11 @@ def redecide(job: Job, hints: Sequence[Hint], limits: Limits, *, now: datetime, 
         decision = decide(job, hints, limits, now=now, cron=cron)
         standing = decision
         if decision.source is Source.SUSPENDED:
-            standing = decide(job, hints, replace(limits, suspended=None), now=now, cron=cron)
+            standing = decide(job, hints, evolve(limits, suspended=None), now=now, cron=cron)
     except Exception as error:  # noqa: BLE001 - whatever it was, the other jobs of the batch must go on
         return set_aside(job, f"it could not be scheduled: {error}", now)
     decision = seal(decision, job, hints, limits, now=now, cron=cron)
-    return replace(job, schedule=_scheduled(job.schedule, standing, hints)), decision
+    return evolve(job, schedule=_scheduled(job.schedule, standing, hints)), decision
 
 
 def steer(snapshot: Snapshot, changed: Iterable[Hint], *, cause: str, cron: Cron) -> Change:
@@ -67,7 +68,7 @@ def steer(snapshot: Snapshot, changed: Iterable[Hint], *, cause: str, cron: Cron
     if slot_is_fixed(snapshot):
         return Change(snapshot.job, cause, hints=ended)
     schedule, removed = revoke_ahead(schedule, snapshot.run, now)
-    job, decision = redecide(replace(snapshot.job, schedule=schedule), hints, snapshot.limits, now=now, cron=cron)
+    job, decision = redecide(evolve(snapshot.job, schedule=schedule), hints, snapshot.limits, now=now, cron=cron)
     return Change(job, cause, removed_runs=removed, hints=ended, decision=decision)
 
 
@@ -111,16 +112,16 @@ def end_slot(snapshot: Snapshot, reason: str, *, cron: Cron, ids: Ids) -> EndedS
         return _drop_manual(EndedSlot(schedule), snapshot, reason)
     ahead, removed = revoke_ahead(schedule, snapshot.run, now)
     if removed:
-        return _drop_manual(EndedSlot(replace(ahead, slot=None), removed=removed), snapshot, reason)
+        return _drop_manual(EndedSlot(evolve(ahead, slot=None), removed=removed), snapshot, reason)
     claimed = snapshot.run if schedule.lease is not None else None
-    revoked = replace(schedule, token=schedule.token + 1, lease=None) if schedule.lease else schedule
+    revoked = evolve(schedule, token=schedule.token + 1, lease=None) if schedule.lease else schedule
     ended = EndedSlot(revoked)
     if claimed is not None and claimed.trigger is Trigger.MANUAL:
-        ended = replace(ended, runs=(_as_skipped(claimed, reason, now),))
+        ended = evolve(ended, runs=(_as_skipped(claimed, reason, now),))
         claimed = None
     if schedule.slot is not None and schedule.slot.at <= now:
         row, schedule, hints = skip_slot(snapshot, schedule.slot, reason, cron=cron, ids=ids, row=claimed)
-        schedule = replace(schedule, token=revoked.token, lease=None, slot=None)
+        schedule = evolve(schedule, token=revoked.token, lease=None, slot=None)
         ended = EndedSlot(schedule, (*ended.runs, row), hints=hints)
     return _drop_manual(ended, snapshot, reason)
 
@@ -143,14 +144,14 @@ def skip_slot(
     job, now = snapshot.job, snapshot.now
     gap = missed(job, slot, through or now, cron=cron)
     row = row or new_run(job, slot, Trigger.SCHEDULED, now=now, ids=ids)
-    skipped = replace(
+    skipped = evolve(
         _as_skipped(row, reason, now), skipped_count=gap.count, skipped_until=gap.last, skipped_more=gap.more
     )
     marks = [job.schedule.handled_through, slot.handles_through, gap.last if gap.last != slot.at else None]
     if gap.more:
         marks.append(through or now)
     handled = max((mark for mark in marks if mark is not None), default=None)
-    schedule = replace(job.schedule, handled_through=handled, last_slot_at=slot.at, retry_at=None)
+    schedule = evolve(job.schedule, handled_through=handled, last_slot_at=slot.at, retry_at=None)
     hints = tuple(
         end(hint, HintState.EXPIRED, now, f"its run was skipped: {reason}")
         for hint in snapshot.hints
@@ -187,8 +188,8 @@ def new_run(job: Job, slot: Slot, trigger: Trigger, *, now: datetime, ids: Ids) 
 def set_aside(job: Job, reason: str, now: datetime) -> tuple[Job, Decision]:
     """Return the job as parked for an hour, with the decision that says why."""
     until = now + PARKED_FOR
-    schedule = replace(job.schedule, status=JobStatus.PARKED, slot=None, parked_until=until, parked_reason=reason[:500])
-    return replace(job, schedule=schedule), Decision(now, Source.PARKED, None, f"Parked for an hour: {reason[:500]}")
+    schedule = evolve(job.schedule, status=JobStatus.PARKED, slot=None, parked_until=until, parked_reason=reason[:500])
+    return evolve(job, schedule=schedule), Decision(now, Source.PARKED, None, f"Parked for an hour: {reason[:500]}")
 
 
 def give_back(snapshot: Snapshot, *, worker_id: str, token: int, hold_back: timedelta = timedelta(0)) -> Change:
@@ -202,11 +203,11 @@ def give_back(snapshot: Snapshot, *, worker_id: str, token: int, hold_back: time
     if schedule.lease is None or schedule.token != token or schedule.lease.worker_id != worker_id:
         raise LeaseLostError
     if run is not None and run.status is RunStatus.RUNNING:
-        lease = replace(schedule.lease, until=snapshot.now + hold_back)
-        return Change(replace(snapshot.job, schedule=replace(schedule, lease=lease, token=token + 1)), "release")
+        lease = evolve(schedule.lease, until=snapshot.now + hold_back)
+        return Change(evolve(snapshot.job, schedule=evolve(schedule, lease=lease, token=token + 1)), "release")
     removed = (run.id,) if run is not None and run.trigger is not Trigger.MANUAL else ()
-    schedule = replace(schedule, lease=None, token=token + 1)
-    return Change(replace(snapshot.job, schedule=schedule), "release", removed_runs=removed)
+    schedule = evolve(schedule, lease=None, token=token + 1)
+    return Change(evolve(snapshot.job, schedule=schedule), "release", removed_runs=removed)
 
 
 def revoke_ahead(schedule: Schedule, run: Run | None, now: datetime) -> tuple[Schedule, tuple[str, ...]]:
@@ -215,7 +216,7 @@ def revoke_ahead(schedule: Schedule, run: Run | None, now: datetime) -> tuple[Sc
         return schedule, ()
     if run.status is not RunStatus.CLAIMED or run.trigger is Trigger.MANUAL:
         return schedule, ()
-    return replace(schedule, token=schedule.token + 1, lease=None), (run.id,)
+    return evolve(schedule, token=schedule.token + 1, lease=None), (run.id,)
 
 
 def park(snapshot: Snapshot, reason: str) -> Change:
@@ -226,8 +227,8 @@ def park(snapshot: Snapshot, reason: str) -> Change:
     rows = tuple(_as_skipped(run, "parked", now) for run in unsent.values())
     slots = [run.scheduled_for for run in rows if run.trigger is not Trigger.MANUAL]
     last_slot_at = max((at for at in (*slots, schedule.last_slot_at) if at is not None), default=None)
-    schedule = replace(schedule, token=schedule.token + 1, lease=None, manual=None, last_slot_at=last_slot_at)
-    job, decision = set_aside(replace(snapshot.job, schedule=schedule), reason, now)
+    schedule = evolve(schedule, token=schedule.token + 1, lease=None, manual=None, last_slot_at=last_slot_at)
+    job, decision = set_aside(evolve(snapshot.job, schedule=schedule), reason, now)
     return Change(job, "park", runs=rows, decision=decision)
 
 
@@ -241,7 +242,7 @@ def _scheduled(schedule: Schedule, decision: Decision, hints: Sequence[Hint]) ->
         status = JobStatus.RETIRED
     elif paused:
         status = JobStatus.PAUSED
-    return replace(
+    return evolve(
         schedule,
         status=status,
         slot=decision.slot,
@@ -259,8 +260,8 @@ def _drop_manual(ended: EndedSlot, snapshot: Snapshot, reason: str) -> EndedSlot
         return ended
     known = {run.id for run in ended.runs}
     rows = () if snapshot.manual_run.id in known else (_as_skipped(snapshot.manual_run, reason, snapshot.now),)
-    return replace(ended, schedule=replace(ended.schedule, manual=None), runs=(*ended.runs, *rows))
+    return evolve(ended, schedule=evolve(ended.schedule, manual=None), runs=(*ended.runs, *rows))
 
 
 def _as_skipped(run: Run, reason: str, now: datetime) -> Run:
-    return replace(run, status=RunStatus.SKIPPED, skip_reason=reason, finished_at=now, skipped_count=1)
+    return evolve(run, status=RunStatus.SKIPPED, skip_reason=reason, finished_at=now, skipped_count=1)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import secrets
 import socket
@@ -29,12 +30,14 @@ from planner.llm import LlmPlanner, OfflinePlanner
 from planner.models import openai_model
 from rubato.adapters.clock import SystemClock
 from rubato.adapters.cron import CroniterCron
-from rubato.adapters.http.dispatcher import HttpDispatcher, check_headers
+from rubato.adapters.http.dispatcher import HttpDispatcher
 from rubato.adapters.http.guard import AddressPolicy, check_url
+from rubato.adapters.http.isolated import IsolatedDispatcher
+from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.embedded import EmbeddedPostgres
-from rubato.adapters.postgres.engine import Engine, connect, wait_until_ready
+from rubato.adapters.postgres.engine import IDLE_IN_TRANSACTION_S, Engine, connect, wait_until_ready
 from rubato.adapters.postgres.migrate import ensure_partitions, migrate, require_schema
 from rubato.adapters.postgres.quota import PostgresQuota
 from rubato.adapters.postgres.store import PostgresStore
@@ -50,6 +53,7 @@ from worker.supervisor import Signals, Supervisor, signals
 
 DEFAULT_WORKER_PORT = 3001
 CLAIM_AHEAD = timedelta(milliseconds=500)
+IDLES_A_LEASE = 5  # a stopped process lets go of its locks while the others can still renew their leases
 ADMISSION_RAMP = timedelta(seconds=1)
 log = structlog.get_logger("rubato")
 
@@ -74,9 +78,10 @@ class Core:
 async def core(settings: Settings, url: str, *, application: str) -> AsyncIterator[Core]:
     """Connect, waiting for the database as long as the settings say."""
     policy = AddressPolicy(settings.egress_allow)
-    engine = connect(url, application=application)
-    loop_engine = connect(url, application=f"{application} loop", pool_size=4, keyed=True)
-    renewal_engine = connect(url, application=f"{application} renewals", pool_size=1, keyed=True)
+    idle_s = min(IDLE_IN_TRANSACTION_S, settings.lock_ttl_ms / 1000 / IDLES_A_LEASE)
+    engine = connect(url, application=application, idle_s=idle_s)
+    loop_engine = connect(url, application=f"{application} loop", pool_size=4, keyed=True, idle_s=idle_s)
+    renewal_engine = connect(url, application=f"{application} renewals", pool_size=1, keyed=True, idle_s=idle_s)
     engines = (engine, loop_engine, renewal_engine)  # none of them opens a connection before it needs one
     try:
         await wait_until_ready(engine, url, timeout_s=settings.database_wait_ms / 1000)
@@ -131,8 +136,17 @@ async def run_api(settings: Settings) -> None:
             await _close(planner)
 
 
+def _collect_garbage_seldom() -> None:
+    """Leave what is loaded by now out of collections, and make them rarer: the run loop makes no cycles, and looking
+    for them after every 700 new objects took a fifth of a busy worker's time (docs/performance.md)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
 async def run_worker(settings: Settings, *, only: str | None) -> None:
     """Run what is due, and plan, until a signal; `only`: `run` or `plan`."""
+    _collect_garbage_seldom()
     async with (
         core(settings, database_url(settings), application="rubato worker") as shared,
         _worker(shared, only=only) as supervisor,
@@ -314,6 +328,7 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
                 ramp=ADMISSION_RAMP,
                 lease=lease,
                 misfire_grace=timedelta(milliseconds=settings.misfire_grace_ms),
+                isolated=IsolatedDispatcher(shared.policy),
             )
             runner = run_service(runs, shared.clock, shared.telemetry, poll=poll)
             listener.subscribe(runner.wake)

@@ -25,13 +25,14 @@ class _Line:
 class Proxy:
     """Forwards to `port` on loopback, as long as nothing is wrong.
 
-    `delay_s`: added to every chunk, each way. `black_hole()`: bytes and new connections are held back, and go on when
+    `delay_s`: added to every chunk, each way. `hides_ends`: a side that closes is not reported to the other. `black_hole()`: bytes and new connections are held back, and go on when
     it heals, as TCP repeats what was lost. `go_half_open()`: lines of that moment, and those made until it heals, never
     carry a byte again, though nobody is told. `reset()`: every line ends at once, with an RST.
     """
 
     port: int
     delay_s: float = 0.0
+    hides_ends: bool = False
     _lines: set[_Line] = field(default_factory=set)
     _passes: asyncio.Event = field(default_factory=asyncio.Event)
     _makes_dead_lines: bool = False
@@ -105,7 +106,7 @@ class Proxy:
             sink.write(chunk)
             await sink.drain()
         with suppress(OSError, RuntimeError):
-            if not line.is_dead and sink.can_write_eof():
+            if not line.is_dead and not self.hides_ends and sink.can_write_eof():
                 sink.write_eof()
 
 

@@ -1,30 +1,35 @@
 """The dispatcher port."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 DEFAULT_TIMEOUT = timedelta(seconds=30)
 MINIMUM_TIMEOUT = timedelta(seconds=1)  # a lower wish acts as this; below it most TLS handshakes already fail
 MAXIMUM_TIMEOUT = timedelta(minutes=30)
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
-    """One outgoing request of one run. `body_json` of None means no body; JSON null cannot be sent."""
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+class HttpRequest(NamedTuple):
+    """One outgoing request of one run. `body_json` of None means no body; JSON null cannot be sent.
+
+    This and its result are tuples: one of each is made at every run, at a third of what a frozen dataclass takes.
+    """
 
     url: str | None
     method: str = "GET"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = _NO_HEADERS
     body_json: Any = None
     timeout: timedelta | None = None
+    tenant_id: str = ""  # connections are never shared between tenants
     webhook_id: str | None = None  # the same for the same slot, so that a target can drop a duplicate
     keep_body: bool = True  # False: read and count the body, keep none of it
 
 
-@dataclass(frozen=True, slots=True)
-class HttpResult:
+class HttpResult(NamedTuple):
     """What came of a request. Nothing is raised for a failing target: failure is a result.
 
     `duration_ms` spans the whole exchange, `headers_ms` up to the response headers; both by a monotonic clock.

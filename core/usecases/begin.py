@@ -1,6 +1,6 @@
 """From claim to sending: the last look at a job before its request leaves."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.entities import (
@@ -20,6 +20,7 @@ from core.entities import (
     Trigger,
 )
 from core.errors import LeaseLostError
+from core.evolve import evolve
 from core.grid import TICK, next_fire
 from core.hints import end
 from core.ports.cron import Cron
@@ -32,7 +33,7 @@ MISSED = "missed"
 PARKED = "parked"
 STALE_AFTER = timedelta(minutes=15)  # since the last heartbeat; a lease normally ends it in a minute
 PLAIN_ATTEMPTS = 2  # sent and never recorded so often, a run is next made in a process of its own
-LAST_ATTEMPT = 4
+LAST_ATTEMPT = 8  # workers may be killed for other reasons than this run; but no run is sent without end
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,8 @@ def begin(snapshot: Snapshot, given: Beginning, *, cron: Cron, ids: Ids) -> Chan
     if run.status is RunStatus.RUNNING:
         return _take_over(snapshot, run, given, cron=cron, ids=ids)
     if snapshot.job.deleted_at is not None:
-        schedule = replace(schedule, lease=None, slot=None, manual=None)
-        return Change(replace(snapshot.job, schedule=schedule), "begin", removed_runs=(run.id,))
+        schedule = evolve(schedule, lease=None, slot=None, manual=None)
+        return Change(evolve(snapshot.job, schedule=schedule), "begin", removed_runs=(run.id,))
     if snapshot.limits.suspended is not None:
         return give_back(snapshot, worker_id=given.worker_id, token=given.token)
     if run.trigger is Trigger.MANUAL:
@@ -107,16 +108,16 @@ def _take_over(snapshot: Snapshot, run: Run, given: Beginning, *, cron: Cron, id
         reason = f"its run was sent {run.attempt} times and no worker lived to record it"
         ended = Finished(RunStatus.FAILED, error_message=f"Given up: {reason}")
     if ended is None:
-        change = _start(snapshot, replace(run, attempt=run.attempt + 1), given.worker_id)
+        change = _start(snapshot, evolve(run, attempt=run.attempt + 1), given.worker_id)
     else:
         change = settle(snapshot, token=given.token, finished=ended, cron=cron, ids=ids, park_because=reason)
-    return replace(change, attempts=(lost,))
+    return evolve(change, attempts=(lost,))
 
 
 def _start(snapshot: Snapshot, run: Run, worker_id: str) -> Change:
     schedule = snapshot.job.schedule
     now = max(snapshot.now, run.scheduled_for)
-    running = replace(
+    running = evolve(
         run,
         status=RunStatus.RUNNING,
         started_at=now,
@@ -124,8 +125,8 @@ def _start(snapshot: Snapshot, run: Run, worker_id: str) -> Change:
         job_version=snapshot.job.definition.version,
     )
     manual = None if schedule.manual is not None and schedule.manual.run_id == run.id else schedule.manual
-    schedule = replace(schedule, last_start_at=now, manual=manual)
-    return Change(replace(snapshot.job, schedule=schedule), "begin", runs=(running,), hints=_consumed(snapshot, run))
+    schedule = evolve(schedule, last_start_at=now, manual=manual)
+    return Change(evolve(snapshot.job, schedule=schedule), "begin", runs=(running,), hints=_consumed(snapshot, run))
 
 
 def _consumed(snapshot: Snapshot, run: Run) -> tuple[Hint, ...]:
@@ -146,37 +147,37 @@ def _catch_up(snapshot: Snapshot, slot: Slot, run: Run, worker_id: str, *, cron:
         return _skip_all(snapshot, slot, run, cron=cron, ids=ids)
     newest = gap.last or snapshot.now
     if newest == slot.at:
-        return _start(snapshot, replace(run, trigger=Trigger.CATCHUP), worker_id)
+        return _start(snapshot, evolve(run, trigger=Trigger.CATCHUP), worker_id)
     row, schedule, hints = skip_slot(snapshot, slot, MISSED, cron=cron, ids=ids, row=run, through=newest - TICK)
     source = slot.source if slot.source is not Source.HINT_NEXT_TIME else Source.BASELINE_INTERVAL
     latest = Slot(newest, source, slot.kind, handles_through=newest)
     caught_up = new_run(snapshot.job, latest, Trigger.CATCHUP, now=snapshot.now, ids=ids)
-    schedule = _holding(replace(schedule, slot=latest), caught_up)
-    started = _start(replace(snapshot, job=replace(snapshot.job, schedule=schedule)), caught_up, worker_id)
-    return replace(started, runs=(row, *started.runs), hints=(*hints, *started.hints))
+    schedule = _holding(evolve(schedule, slot=latest), caught_up)
+    started = _start(evolve(snapshot, job=evolve(snapshot.job, schedule=schedule)), caught_up, worker_id)
+    return evolve(started, runs=(row, *started.runs), hints=(*hints, *started.hints))
 
 
 def _skip_all(snapshot: Snapshot, slot: Slot, run: Run, *, cron: Cron, ids: Ids) -> Change:
     row, schedule, hints = skip_slot(snapshot, slot, MISSED, cron=cron, ids=ids, row=run)
-    schedule = replace(schedule, lease=None, slot=None)
+    schedule = evolve(schedule, lease=None, slot=None)
     merged, writes = settle_hints(snapshot.hints, hints, snapshot.now)
     job, decision = redecide(
-        replace(snapshot.job, schedule=schedule), merged, snapshot.limits, now=snapshot.now, cron=cron
+        evolve(snapshot.job, schedule=schedule), merged, snapshot.limits, now=snapshot.now, cron=cron
     )
-    return Change(job, "misfire", runs=(replace(row, decision=decision),), hints=writes, decision=decision)
+    return Change(job, "misfire", runs=(evolve(row, decision=decision),), hints=writes, decision=decision)
 
 
 def _decide_afresh(snapshot: Snapshot, *, cron: Cron, ids: Ids) -> Change:
     """Nothing is there to be run (the hour of a parked job is over, say): look at the job again. The slots that passed
     while it was parked leave one `skipped` row."""
-    schedule = replace(snapshot.job.schedule, lease=None)
+    schedule = evolve(snapshot.job.schedule, lease=None)
     runs: tuple[Run, ...] = ()
     if schedule.status is JobStatus.PARKED and snapshot.job.deleted_at is None:
         runs, schedule = _passed_while_parked(snapshot, schedule, cron=cron, ids=ids)
-    schedule = replace(schedule, status=JobStatus.ACTIVE, parked_until=None, parked_reason=None)
+    schedule = evolve(schedule, status=JobStatus.ACTIVE, parked_until=None, parked_reason=None)
     merged, writes = settle_hints(snapshot.hints, (), snapshot.now)
     job, decision = redecide(
-        replace(snapshot.job, schedule=schedule), merged, snapshot.limits, now=snapshot.now, cron=cron
+        evolve(snapshot.job, schedule=schedule), merged, snapshot.limits, now=snapshot.now, cron=cron
     )
     return Change(job, "unpark", runs=runs, hints=writes, decision=decision)
 
@@ -184,7 +185,7 @@ def _decide_afresh(snapshot: Snapshot, *, cron: Cron, ids: Ids) -> Change:
 def _passed_while_parked(
     snapshot: Snapshot, schedule: Schedule, *, cron: Cron, ids: Ids
 ) -> tuple[tuple[Run, ...], Schedule]:
-    job, now = replace(snapshot.job, schedule=schedule), snapshot.now
+    job, now = evolve(snapshot.job, schedule=schedule), snapshot.now
     since = schedule.last_slot_at or schedule.created_at
     try:
         first = next_fire(job.definition, schedule, not_before=since + TICK, cron=cron)
@@ -192,7 +193,7 @@ def _passed_while_parked(
             return (), schedule
         slot = Slot(first, Source.BASELINE_INTERVAL, SlotKind.BASELINE, handles_through=first)
         row = new_run(job, slot, Trigger.SCHEDULED, now=now, ids=ids)
-        row, schedule, _ = skip_slot(replace(snapshot, job=job), slot, PARKED, cron=cron, ids=ids, row=row)
+        row, schedule, _ = skip_slot(evolve(snapshot, job=job), slot, PARKED, cron=cron, ids=ids, row=row)
     except Exception:  # noqa: BLE001 - a row that still cannot be decided is parked again by what follows
         return (), schedule
     return (row,), schedule
@@ -200,4 +201,4 @@ def _passed_while_parked(
 
 def _holding(schedule: Schedule, run: Run) -> Schedule:
     lease = schedule.lease
-    return schedule if lease is None else replace(schedule, lease=replace(lease, run_id=run.id))
+    return schedule if lease is None else evolve(schedule, lease=evolve(lease, run_id=run.id))

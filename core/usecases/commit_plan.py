@@ -1,11 +1,11 @@
 """From proposals to hints: what a session asked for, written under the job's lock, or not at all."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from core.entities import Author, Hint, HintKind, HintState, PlannerMode, Slot
 from core.errors import LeaseLostError
+from core.evolve import evolve
 from core.grid import later
 from core.hints import end, supersede
 from core.ids import hint_id
@@ -41,14 +41,14 @@ def commit_plan(
         change = Change(snapshot.job, "plan", hints=changed)
     hints = tuple(_with_outcome(hint, change) for hint in change.hints)
     stale = refusal is not None and bool(session.plan.proposals)
-    session = replace(
+    session = evolve(
         session,
-        plan=replace(session.plan, outcome=Outcome.STALE, error=refusal) if stale else session.plan,
+        plan=evolve(session.plan, outcome=Outcome.STALE, error=refusal) if stale else session.plan,
         finished_at=now,
         hint_ids=tuple(hint.id for hint in new),
         decision=change.decision,
     )
-    return replace(change, hints=hints, session=session)
+    return evolve(change, hints=hints, session=session)
 
 
 def _refusal(snapshot: Snapshot, session: Session, last_run_at: datetime | None) -> str | None:
@@ -82,7 +82,7 @@ def _hints(snapshot: Snapshot, session: Session, state: HintState, refusal: str 
             reason=proposal.reason,
             session_id=session.id,
         )
-        hint = replace(hint, proposed=asked(snapshot, hint))
+        hint = evolve(hint, proposed=asked(snapshot, hint))
         hints.append(hint if state is HintState.ACTIVE else end(hint, state, now, refusal or "shadow mode"))
     return hints
 
@@ -120,18 +120,19 @@ def _replaced(snapshot: Snapshot, proposals: Sequence[Proposal], new: Sequence[H
 
 def _seq_cleared(snapshot: Snapshot, seq: int, last_run_at: datetime | None) -> Snapshot:
     planning = snapshot.job.schedule.planning
+    is_off = snapshot.job.definition.planner is PlannerMode.OFF
     seen = [at for at in (planning.last_run_at, last_run_at) if at is not None]
-    planning = replace(
+    planning = evolve(
         planning,
         done_seq=seq,
-        ready_at=snapshot.now if planning.seq > seq else None,
+        ready_at=snapshot.now if planning.seq > seq and not is_off else None,
         last_run_at=max(seen, default=None),
     )
-    schedule = replace(snapshot.job.schedule, planning=planning)
-    return replace(snapshot, job=replace(snapshot.job, schedule=schedule))
+    schedule = evolve(snapshot.job.schedule, planning=planning)
+    return evolve(snapshot, job=evolve(snapshot.job, schedule=schedule))
 
 
 def _with_outcome(hint: Hint, change: Change) -> Hint:
     slot: Slot | None = change.decision.slot if change.decision is not None else None
     won = change.decision is not None and change.decision.hint_id == hint.id and hint.state is HintState.ACTIVE
-    return replace(hint, applied=slot.at) if won and slot is not None else hint
+    return evolve(hint, applied=slot.at) if won and slot is not None else hint

@@ -1,10 +1,11 @@
 """Why will it run then, and when after that: the governor asked, nothing written."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from core.entities import Decision, Hint, HintKind, HintState, Job, Limits, Run, RunStatus, Source, Trigger
+from core.entities import Decision, Hint, HintKind, HintState, Job, Limits, RunStatus, Source
 from core.errors import NotFound
+from core.evolve import evolve
 from core.governor import decide
 from core.hints import end, is_active, supersede
 from core.ids import hint_id
@@ -101,19 +102,8 @@ def forecast(snapshot: Snapshot, *, until: datetime, limit: int, cron: Cron) -> 
             return Forecast(tuple(items), until, truncated=True)
         items.append(ForecastItem(slot.at, slot.source, slot.hint_id))
         now = max(now, slot.at)
-        run = Run(
-            id="forecast",
-            tenant_id=job.tenant_id,
-            job_id=job.id,
-            scheduled_for=slot.at,
-            status=RunStatus.SUCCEEDED,
-            trigger=Trigger.SCHEDULED,
-            created_at=now,
-            started_at=now,
-            finished_at=now,
-        )
-        schedule = after_run(job.definition, replace(job.schedule, last_start_at=now), slot, run)
-        job = replace(job, schedule=schedule)
+        changes = after_run(job.definition, job.schedule, slot, RunStatus.SUCCEEDED, now)
+        job = evolve(job, schedule=evolve(job.schedule, last_start_at=now, **changes))
         hints = tuple(
             end(hint, HintState.CONSUMED, now, "forecast")
             if hint.id == slot.hint_id and hint.kind is HintKind.NEXT_TIME

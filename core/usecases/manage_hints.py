@@ -1,10 +1,11 @@
 """A person's hints: written, previewed, cleared."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.entities import Author, Hint, HintKind, HintState, JobStatus, OnceBaseline
 from core.errors import Conflict, InvalidInput, Issue, NotFound
+from core.evolve import evolve
 from core.grid import later
 from core.hints import end, is_active, supersede
 from core.ids import hint_id
@@ -120,24 +121,23 @@ def expiry(draft: HintDraft, now: datetime) -> datetime | None:
 def write_hint(snapshot: Snapshot, hint: Hint, *, cron: Cron, ids: Ids) -> Change:
     """Return the change that stores an active hint, with what it asked for and what it got."""
     if _is_persons_pause(hint):
-        return impose_pause(snapshot, replace(hint, proposed=hint.until, applied=hint.until), cron=cron, ids=ids)
-    hint = replace(hint, proposed=asked(snapshot, hint))
+        return impose_pause(snapshot, evolve(hint, proposed=hint.until, applied=hint.until), cron=cron, ids=ids)
+    hint = evolve(hint, proposed=asked(snapshot, hint))
     change = steer(snapshot, (*supersede(snapshot.hints, hint, snapshot.now), hint), cause="hint", cron=cron)
-    return replace(change, hints=tuple(_with_outcome(written, change) for written in change.hints))
+    return evolve(change, hints=tuple(_with_outcome(written, change) for written in change.hints))
 
 
 def asked(snapshot: Snapshot, hint: Hint) -> datetime | None:
     """Return the instant a hint asks for, before any bound."""
-    schedule = snapshot.job.schedule
     if hint.interval is not None:
-        return later(schedule.last_start_at or schedule.created_at, hint.interval)
+        return later(snapshot.last_start_at or snapshot.job.schedule.created_at, hint.interval)
     return hint.at or hint.until
 
 
 def _with_outcome(hint: Hint, change: Change) -> Hint:
     decision = change.decision
     won = decision is not None and decision.hint_id == hint.id and hint.state is HintState.ACTIVE
-    return replace(hint, applied=decision.next_run_at) if won and decision is not None else hint
+    return evolve(hint, applied=decision.next_run_at) if won and decision is not None else hint
 
 
 def _is_persons_pause(hint: Hint) -> bool:

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.entities import (
@@ -27,6 +27,7 @@ from core.entities import (
     Trigger,
 )
 from core.errors import Conflict, InvalidInput, Issue, NotFound
+from core.evolve import evolve
 from core.grid import later
 from core.hints import end, is_active, supersede
 from core.ids import hint_id, job_id
@@ -67,7 +68,7 @@ class ManageJobs:
         check(definition, limits, self.cron, now=now)
         identity = job_id(now, self.ids.entropy())
         schedule = Schedule(created_at=now, grid_epoch=first_epoch(definition, identity, now))
-        job = Job(tenant_id, identity, replace(definition, version=1), schedule, updated_at=now)
+        job = Job(tenant_id, identity, evolve(definition, version=1), schedule, updated_at=now)
         job, decision = redecide(job, (), limits, now=now, cron=self.cron)
         await self.store.add_job(job, decision)
         return job, decision
@@ -78,26 +79,26 @@ class ManageJobs:
         def transition(snapshot: Snapshot) -> Change:
             alive(snapshot)
             old = snapshot.job.definition
-            new = replace(patch(old), version=old.version)
+            new = evolve(patch(old), version=old.version)
             if new == old:
                 return Change(snapshot.job, "edit")
-            new = replace(new, version=old.version + 1)
+            new = evolve(new, version=old.version + 1)
             check(new, snapshot.limits, self.cron, now=snapshot.now, previous=old)
             return self._edited(snapshot, new)
 
         return (await self.store.change(JobRef(tenant_id, job_id), transition)).job
 
     def _edited(self, snapshot: Snapshot, new: Definition) -> Change:
-        job = replace(snapshot.job, definition=new, updated_at=snapshot.now)
+        job = evolve(snapshot.job, definition=new, updated_at=snapshot.now)
         if new.planner is PlannerMode.OFF:
-            planning = replace(job.schedule.planning, ready_at=None)
-            job = replace(job, schedule=replace(job.schedule, planning=planning))
-            snapshot = replace(snapshot, job=replace(snapshot.job, schedule=job.schedule))
+            planning = evolve(job.schedule.planning, ready_at=None)
+            job = evolve(job, schedule=evolve(job.schedule, planning=planning))
+            snapshot = evolve(snapshot, job=evolve(snapshot.job, schedule=job.schedule))
         if _schedule_fields(new) == _schedule_fields(snapshot.job.definition):
-            return steer(replace(snapshot, job=job), (), cause="edit", cron=self.cron)
+            return steer(evolve(snapshot, job=job), (), cause="edit", cron=self.cron)
         now = snapshot.now
         ended = end_slot(snapshot, "edited", cron=self.cron, ids=self.ids)
-        schedule = replace(
+        schedule = evolve(
             ended.schedule,
             edited_at=now,
             retry_at=None,
@@ -106,7 +107,7 @@ class ManageJobs:
             status=JobStatus.ACTIVE if ended.schedule.status is JobStatus.RETIRED else ended.schedule.status,
         )
         hints, writes = settle_hints(snapshot.hints, ended.hints, now)
-        job = replace(job, schedule=schedule)
+        job = evolve(job, schedule=schedule)
         if schedule.slot is not None and slot_is_fixed(snapshot):  # its run is under way and decides when it settles
             return Change(job, "edit", runs=ended.runs, hints=writes)
         job, decision = redecide(job, hints, snapshot.limits, now=now, cron=self.cron)
@@ -119,14 +120,14 @@ class ManageJobs:
             alive(snapshot)
             ended = self._with_slot_beside_manual(snapshot, end_slot(snapshot, DELETED, cron=self.cron, ids=self.ids))
             now = snapshot.now
-            schedule = replace(ended.schedule, slot=None, manual=None, parked_until=None)
+            schedule = evolve(ended.schedule, slot=None, manual=None, parked_until=None)
             cleared = [
                 end(hint, HintState.CLEARED, now, "the job was deleted")
                 for hint in snapshot.hints
                 if hint.state is HintState.ACTIVE and hint.id not in {ended_hint.id for ended_hint in ended.hints}
             ]
-            planning = replace(schedule.planning, ready_at=None, token=schedule.planning.token + 1)
-            job = replace(snapshot.job, schedule=replace(schedule, planning=planning), deleted_at=now, updated_at=now)
+            planning = evolve(schedule.planning, ready_at=None, token=schedule.planning.token + 1)
+            job = evolve(snapshot.job, schedule=evolve(schedule, planning=planning), deleted_at=now, updated_at=now)
             return Change(job, "delete", runs=ended.runs, removed_runs=ended.removed, hints=(*ended.hints, *cleared))
 
         await self.store.change(JobRef(tenant_id, job_id), transition)
@@ -138,7 +139,7 @@ class ManageJobs:
         if not by_hand or slot is None or slot.at > snapshot.now:
             return ended
         row, schedule, hints = skip_slot(snapshot, slot, DELETED, cron=self.cron, ids=self.ids)
-        return replace(ended, schedule=schedule, runs=(*ended.runs, row), hints=(*ended.hints, *hints))
+        return evolve(ended, schedule=schedule, runs=(*ended.runs, row), hints=(*ended.hints, *hints))
 
     async def pause(
         self, tenant_id: str, job_id: str, *, until: datetime | None = None, reason: str | None = None
@@ -203,10 +204,10 @@ class ManageJobs:
             run = new_run(job, slot, Trigger.MANUAL, now=now, ids=self.ids)
             schedule, removed = revoke_ahead(job.schedule, snapshot.run, now)
             if schedule.lease is not None or schedule.manual is not None:
-                run = replace(run, status=RunStatus.SKIPPED, skip_reason=OVERLAP, skipped_count=1, finished_at=now)
+                run = evolve(run, status=RunStatus.SKIPPED, skip_reason=OVERLAP, skipped_count=1, finished_at=now)
                 return Change(job, "run_now", runs=(run,))
-            schedule = replace(schedule, manual=ManualRequest(run.id, now))
-            return Change(replace(job, schedule=schedule), "run_now", runs=(run,), removed_runs=removed)
+            schedule = evolve(schedule, manual=ManualRequest(run.id, now))
+            return Change(evolve(job, schedule=schedule), "run_now", runs=(run,), removed_runs=removed)
 
         return (await self.store.change(JobRef(tenant_id, job_id), transition)).runs[0]
 
@@ -227,17 +228,17 @@ class ManageJobs:
             canceled = Finished(RunStatus.CANCELED, error_message="Canceled by a person")
             manual = snapshot.manual_run
             if manual is not None and manual.id == run_id and snapshot.job.schedule.lease is None:
-                row = replace(
+                row = evolve(
                     manual, status=RunStatus.CANCELED, error_message="Canceled by a person", finished_at=snapshot.now
                 )
-                schedule = replace(snapshot.job.schedule, manual=None)
-                return Change(replace(snapshot.job, schedule=schedule), "cancel", runs=(row,))
+                schedule = evolve(snapshot.job.schedule, manual=None)
+                return Change(evolve(snapshot.job, schedule=schedule), "cancel", runs=(row,))
             if snapshot.run is None or snapshot.run.id != run_id:
                 raise Conflict("run_finished", "The run has ended already, or is not one that can be canceled.")
             token = snapshot.job.schedule.token
             change = settle(snapshot, token=token, finished=canceled, cron=self.cron, ids=self.ids, cause="cancel")
-            schedule = replace(change.job.schedule, token=token + 1)
-            return replace(change, job=replace(change.job, schedule=schedule))
+            schedule = evolve(change.job.schedule, token=token + 1)
+            return evolve(change, job=evolve(change.job, schedule=schedule))
 
         if run.status not in (RunStatus.CLAIMED, RunStatus.RUNNING) or run.trigger is Trigger.TEST:
             raise Conflict("run_finished", "The run has ended already, or is not one that can be canceled.")
@@ -251,16 +252,16 @@ def impose_pause(snapshot: Snapshot, pause: Hint, *, cron: Cron, ids: Ids) -> Ch
     ended = end_slot(snapshot, "paused", cron=cron, ids=ids)
     replaced = supersede(snapshot.hints, pause, now)
     hints, writes = settle_hints(snapshot.hints, (*ended.hints, *replaced, pause), now)
-    job = replace(snapshot.job, schedule=ended.schedule)
+    job = evolve(snapshot.job, schedule=ended.schedule)
     if ended.schedule.slot is not None and slot_is_fixed(snapshot):  # a run is under way; it settles paused
-        schedule = replace(
+        schedule = evolve(
             ended.schedule,
             status=JobStatus.PAUSED,
             paused_until=pause.until,
             pause_reason=pause.reason,
             paused_by=pause.author,
         )
-        return Change(replace(job, schedule=schedule), "pause", runs=ended.runs, hints=writes)
+        return Change(evolve(job, schedule=schedule), "pause", runs=ended.runs, hints=writes)
     job, decision = redecide(job, hints, snapshot.limits, now=now, cron=cron)
     return Change(job, "pause", runs=ended.runs, removed_runs=ended.removed, hints=writes, decision=decision)
 
@@ -270,10 +271,10 @@ def lift_pauses(snapshot: Snapshot, lifted: list[Hint], *, cron: Cron, ids: Ids)
     now = snapshot.now
     ended = end_slot(snapshot, "resumed", cron=cron, ids=ids)
     hints, writes = settle_hints(snapshot.hints, (*ended.hints, *lifted), now)
-    job = replace(snapshot.job, schedule=replace(ended.schedule, resumed_at=now))
+    job = evolve(snapshot.job, schedule=evolve(ended.schedule, resumed_at=now))
     if ended.schedule.slot is not None and slot_is_fixed(snapshot):
-        schedule = replace(job.schedule, status=JobStatus.ACTIVE, paused_until=None, pause_reason=None, paused_by=None)
-        return Change(replace(job, schedule=schedule), "resume", runs=ended.runs, hints=writes)
+        schedule = evolve(job.schedule, status=JobStatus.ACTIVE, paused_until=None, pause_reason=None, paused_by=None)
+        return Change(evolve(job, schedule=schedule), "resume", runs=ended.runs, hints=writes)
     job, decision = redecide(job, hints, snapshot.limits, now=now, cron=cron)
     return Change(job, "resume", runs=ended.runs, removed_runs=ended.removed, hints=writes, decision=decision)
 

@@ -4,13 +4,14 @@ Nothing here can delay, lose or double a run: the next one was set before planni
 """
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
 from core.entities import PlannerMode
 from core.errors import Conflict, LeaseLostError
 from core.events import HintWritten, QuotaDenied, SessionEnded
+from core.evolve import evolve
 from core.ids import session_id
 from core.ports.clock import Clock
 from core.ports.cron import Cron
@@ -112,8 +113,8 @@ class PlanDue:
         try:
             change = await self.store.change(claim.ref, transition)
         except LeaseLostError as error:
-            lost = replace(session, plan=replace(plan, outcome=Outcome.STALE, error=str(error)))
-            session = replace(lost, finished_at=await self.store.now())
+            lost = evolve(session, plan=evolve(plan, outcome=Outcome.STALE, error=str(error)))
+            session = evolve(lost, finished_at=await self.store.now())
             await self.store.add_session(session)
         else:
             session = change.session or session

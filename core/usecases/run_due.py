@@ -169,6 +169,11 @@ class RunDue:
         greedy = [tenant_id for tenant_id, count in mine.items() if count >= modest(admitted)]
         return with_reserve(admitted) + lead - held, greedy
 
+    def _enough_room_below(self) -> int:
+        """Return how much this worker may have in hand and still be worth a claim: a few places are not."""
+        admitted = self._pace.admitted()
+        return admitted + self._pace.lead() - modest(admitted)
+
     @property
     def _relied_on_s(self) -> float:
         """How long after asking for a lease a worker relies on it: the store's clock began to count no sooner."""
@@ -318,7 +323,7 @@ class RunDue:
     async def _begin(self, holds: Sequence[Hold]) -> None:
         """Look at each job under its lock: what was missed, taken over, asked for by hand or changed meanwhile."""
         answers = await self.store.change_many(
-            [(hold.claim.ref, partial(self._begin_one, claim=hold.claim)) for hold in holds], runs={}
+            [(hold.claim.ref, partial(self._begin_one, claim=hold.claim)) for hold in holds], known={}
         )
         for hold, answer in zip(holds, answers, strict=True):
             run = None
@@ -351,7 +356,8 @@ class RunDue:
         hold.has_place = False  # the flight has it now
         if run.attempt > 1:
             self.events.emit(LeaseExpired(job.tenant_id, job.id, run.id))
-        flight = Flight(job, run, hold.claim.token, hold.good_until)
+        revision = hold.claim.revision if job is hold.claim.job else None
+        flight = Flight(job, run, hold.claim.token, hold.good_until, revision)
         self._flights[job.id] = flight
         flight.task = asyncio.get_running_loop().create_task(self._fly(flight, hold.sends_at), name=run.id)
         flight.task.add_done_callback(partial(self._landed, flight, hold.claim.job))
@@ -383,7 +389,7 @@ class RunDue:
             self._stages.kick("settle", self._recorder.run)
         if self._queue.size:
             self._stages.kick("start", self._start_waiting)
-        if self._waits_for_room and self._room()[0] >= modest(self._pace.admitted()):
+        if self._waits_for_room and self._places.taken + len(self._held) <= self._enough_room_below():
             self._waits_for_room = False
             self.on_room()
 

@@ -46,6 +46,7 @@ def _request(job: Job, run: Run) -> HttpRequest:
     by_hand = run.id if run.trigger is Trigger.MANUAL else ""
     return HttpRequest(
         url=action.url,
+        tenant_id=job.tenant_id,
         method=action.method,
         headers=action.headers,
         body_json=action.body_json,

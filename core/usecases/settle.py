@@ -1,10 +1,12 @@
 """From answer to next run: record what happened and decide again, in one transaction."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from core.entities import (
     CronBaseline,
+    Decision,
     Definition,
     Handled,
     Hint,
@@ -12,6 +14,7 @@ from core.entities import (
     HintState,
     OnceBaseline,
     PlannerMode,
+    Planning,
     Run,
     RunStatus,
     Schedule,
@@ -21,6 +24,7 @@ from core.entities import (
     Trigger,
 )
 from core.errors import LeaseLostError
+from core.evolve import evolve
 from core.governor import decide
 from core.grid import TICK, fires_between, later, next_fire
 from core.hints import counting, end
@@ -66,10 +70,11 @@ def finish(definition: Definition, result: HttpResult, *, excerpt_chars: int) ->
     )
 
 
-def close(run: Run, finished: Finished, now: datetime) -> Run:
-    """Return the run with its outcome."""
-    return replace(
+def close(run: Run, finished: Finished, now: datetime, decision: Decision | None = None) -> Run:
+    """Return the run with its outcome, and the decision that was taken on it."""
+    return evolve(
         run,
+        decision=decision,
         status=finished.status,
         finished_at=now,
         error_message=finished.error_message,
@@ -103,66 +108,71 @@ def settle(
         raise LeaseLostError
     if run.status is not RunStatus.RUNNING and finished.status is not RunStatus.CANCELED:
         raise LeaseLostError
-    closed = close(run, finished, now)
     own_slot = schedule.slot if run.trigger is not Trigger.MANUAL else None
-    manual = schedule.manual
-    if manual is not None and manual.run_id == run.id:
-        manual = None  # canceled before it began
-    schedule = replace(schedule, lease=None, manual=manual)
+    changes: dict[str, Any] = {
+        "lease": None,
+        "last_start_at": run.started_at or schedule.last_start_at,
+        **_needs_planning(snapshot.job.definition, schedule, now),
+    }
+    if schedule.manual is not None and schedule.manual.run_id == run.id:
+        changes["manual"] = None  # canceled before it began
     if own_slot is not None:
-        schedule = after_run(snapshot.job.definition, schedule, own_slot, closed)
-    elif closed.status is RunStatus.SUCCEEDED:
-        schedule = replace(schedule, failures=0)
-    schedule = _needs_planning(snapshot.job.definition, schedule, now)
-    after = replace(snapshot, job=replace(snapshot.job, schedule=schedule, updated_at=snapshot.job.updated_at))
+        changes |= after_run(snapshot.job.definition, schedule, own_slot, finished.status, now)
+    elif finished.status is RunStatus.SUCCEEDED:
+        changes["failures"] = 0
+    job = evolve(snapshot.job, schedule=evolve(schedule, **changes))
+    after = evolve(snapshot, job=job)
     try:
-        skipped = _overlapped(after, closed, cron=cron, ids=ids)
+        skipped = _overlapped(after, run, cron=cron, ids=ids)
     except Exception:  # noqa: BLE001 - a row that cannot be decided is parked below; its run is recorded all the same
-        skipped = _Skipped(schedule)
-    hints, writes = settle_hints(snapshot.hints, (*skipped.hints, *_missed_next_times(after, closed)), now)
-    job = replace(after.job, schedule=skipped.schedule)
-    if job.schedule.slot is not None and job.schedule.slot.at <= now:
-        job = replace(job, schedule=replace(job.schedule, slot=None))
+        skipped = _Skipped(job.schedule)
+    hints, writes = settle_hints(snapshot.hints, (*skipped.hints, *_missed_next_times(after, run)), now)
+    schedule = skipped.schedule
+    if schedule.slot is not None and schedule.slot.at <= now:
+        schedule = evolve(schedule, slot=None)
+    if schedule is not job.schedule:
+        job = evolve(job, schedule=schedule)
     if park_because is None:
         job, decision = redecide(job, hints, snapshot.limits, now=now, cron=cron)
     else:
         job, decision = set_aside(job, park_because, now)
-    closed = replace(closed, decision=decision)
+    closed = close(run, finished, now, decision)
     return Change(job, cause, runs=(closed, *skipped.runs), hints=writes, decision=decision)
 
 
-def after_run(definition: Definition, schedule: Schedule, slot: Slot, run: Run) -> Schedule:
-    """Return the schedule with the slot handled and its outcome counted."""
+def after_run(
+    definition: Definition, schedule: Schedule, slot: Slot, status: RunStatus, ended_at: datetime
+) -> dict[str, Any]:
+    """Return what the end of a slot's run changes of the schedule: the slot is handled, its outcome counted."""
     failures, retry_at = schedule.failures, None
-    if run.status is RunStatus.SUCCEEDED:
+    if status is RunStatus.SUCCEEDED:
         failures = 0
-    elif run.status is RunStatus.FAILED and slot.kind is SlotKind.BASELINE:
+    elif status is RunStatus.FAILED and slot.kind is SlotKind.BASELINE:
         failures += 1
         if definition.retry_after_failure is not None and isinstance(definition.baseline, CronBaseline | OnceBaseline):
-            retry_at = later(run.finished_at or slot.at, definition.retry_after_failure)
+            retry_at = later(ended_at, definition.retry_after_failure)
     marks = [mark for mark in (schedule.handled_through, slot.handles_through) if mark is not None]
     day = slot.at.date()
     accelerated = schedule.accelerated_runs if schedule.accelerated_on == day else 0
-    return replace(
-        schedule,
-        slot=None,
-        failures=failures,
-        retry_at=retry_at,
-        handled_through=max(marks, default=None),
-        last_slot_at=slot.at,
-        counted_runs=schedule.counted_runs + 1,
-        accelerated_on=day if slot.accelerated else schedule.accelerated_on,
-        accelerated_runs=accelerated + 1 if slot.accelerated else schedule.accelerated_runs,
-    )
+    return {
+        "slot": None,
+        "failures": failures,
+        "retry_at": retry_at,
+        "handled_through": max(marks, default=None),
+        "last_slot_at": slot.at,
+        "counted_runs": schedule.counted_runs + 1,
+        "accelerated_on": day if slot.accelerated else schedule.accelerated_on,
+        "accelerated_runs": accelerated + 1 if slot.accelerated else schedule.accelerated_runs,
+    }
 
 
-def _needs_planning(definition: Definition, schedule: Schedule, now: datetime) -> Schedule:
+def _needs_planning(definition: Definition, schedule: Schedule, now: datetime) -> dict[str, Planning]:
     """Raise the planning seq. A session under way (its `ready_at` lies ahead) is left to finish first."""
     if definition.planner is PlannerMode.OFF:
-        return schedule
+        return {}
     planning = schedule.planning
     ready_at = planning.ready_at if planning.ready_at is not None else now
-    return replace(schedule, planning=replace(planning, seq=planning.seq + 1, ready_at=ready_at))
+    return {"planning": evolve(planning, seq=planning.seq + 1, ready_at=ready_at)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +192,7 @@ def _overlapped(after: Snapshot, run: Run, *, cron: Cron, ids: Ids) -> _Skipped:
         if schedule.slot.at > now:
             return _Skipped(schedule)
         row, schedule, hints = skip_slot(after, schedule.slot, OVERLAP, cron=cron, ids=ids)
-        return _Skipped(replace(schedule, slot=None), (row,), hints)
+        return _Skipped(evolve(schedule, slot=None), (row,), hints)
     passed = _passed(after, run.scheduled_for, cron)
     if passed is None:
         return _Skipped(schedule)
@@ -203,7 +213,7 @@ def _passed(after: Snapshot, slot_at: datetime, cron: Cron) -> Handled | None:
     first = next_fire(job.definition, job.schedule, not_before=slot_at + TICK, cron=cron)
     if first is None or first > now or isinstance(job.definition.baseline, OnceBaseline):
         return None
-    due = decide(job, after.hints, replace(after.limits, suspended=None), now=slot_at, cron=cron)
+    due = decide(job, after.hints, evolve(after.limits, suspended=None), now=slot_at, cron=cron)
     if due.slot is None or due.slot.at > now:
         return None
     if due.slot.kind is SlotKind.BASELINE:

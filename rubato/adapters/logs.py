@@ -50,7 +50,7 @@ def configure_logs(*, json: bool, level: str = "info") -> None:
     sys.unraisablehook = _log_unraisable
     threading.excepthook = _log_thread_death
     structlog.configure(
-        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[structlog.stdlib.filter_by_level, *_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

@@ -1,5 +1,6 @@
 """The event port: one record in, a metric and a log line out. Metrics are never labelled by job, tenant or address."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from core.errors import RubatoError
 from core.events import (
+    ClockChecked,
     Event,
     HintWritten,
     JobParked,
@@ -34,6 +36,8 @@ class Telemetry:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._tells_all = logging.getLogger("rubato").isEnabledFor(logging.DEBUG)
+        self._run_counters: dict[tuple[str, str], Counter] = {}
         self._log = structlog.get_logger("rubato")
         self.registry = CollectorRegistry()
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, of no use here
@@ -56,6 +60,7 @@ class Telemetry:
         self._denials = Counter("rubato_quota_denials", "Sessions that the quota refused.", ["reason"], **r)
         self._due = Gauge("rubato_due_jobs", "Jobs that are due and not leased.", **r)
         self._due_age = Gauge("rubato_oldest_due_age_seconds", "Age of the oldest due job.", **r)
+        self._skew = Gauge("rubato_clock_skew_seconds", "This host's clock less the database's.", **r)
         self._parked = Gauge("rubato_jobs_parked", "Jobs set aside because they could not be decided.", **r)
         self._tick = Gauge("rubato_last_tick_timestamp_seconds", "Last finished turn of a loop.", ["role"], **r)
         self._http_s = Histogram(
@@ -76,6 +81,8 @@ class Telemetry:
             case RunsSkipped():
                 self._skipped.labels(event.reason).inc(event.count)
                 self._log.info("slots skipped", reason=event.reason, count=event.count, job_id=event.job_id)
+            case ClockChecked():
+                self._skew.set(event.ahead_s)
             case JobsClaimed():
                 self._claimed.inc(event.count)
             case LeaseExpired():
@@ -118,10 +125,12 @@ class Telemetry:
         return render
 
     def _run_settled(self, event: RunSettled) -> None:
-        self._runs.labels(event.outcome, event.trigger).inc()
+        self._count_run(event.outcome, event.trigger)
         self._run_s.observe(event.duration_s)
         for bound, source in event.clamps:
             self._clamps.labels(bound, source).inc()
+        if event.outcome == "succeeded" and not self._tells_all:
+            return  # thousands a second, and each stands in the database
         self._log.info(
             "run settled",
             outcome=event.outcome,
@@ -133,6 +142,12 @@ class Telemetry:
             run_id=event.run_id,
             error=event.error,
         )
+
+    def _count_run(self, outcome: str, trigger: str) -> None:
+        counter = self._run_counters.get((outcome, trigger))
+        if counter is None:
+            counter = self._run_counters[outcome, trigger] = self._runs.labels(outcome, trigger)
+        counter.inc()
 
     def _session_ended(self, event: SessionEnded) -> None:
         self._sessions.labels(event.outcome).inc()

@@ -104,4 +104,5 @@ async def live(database_url: str, *script: dict[str, Any], offline: bool = False
         with override_allow_model_requests(True):
             yield Live(owner.tenant_id, store, quota, jobs, hints, worker, plans, served, model, events, engine)
         await LlmPlanner(asked).close()
+        await dispatcher.close()
     await engine.dispose()

@@ -49,6 +49,8 @@ def test_every_contract_is_kept(copy: Path) -> None:
         ("rubato/settings.py", "import rubato.wiring", "only the command line imports the wiring"),
         ("rubato/wiring.py", "import openai", "the model libraries only in planner and evals"),
         ("api/wire.py", "import httpx2", "the HTTP client only in adapters/http"),
+        ("rubato/wiring.py", "import httptools", "the HTTP client only in adapters/http"),
+        ("rubato/adapters/http/message.py", "import httpx2", "no other HTTP client in adapters/http"),
         ("rubato/adapters/postgres/codec.py", "import rubato.adapters.memory", "postgres and memory never import"),
         ("worker/loops.py", "import evals", "nobody but the command line imports evals"),
     ],

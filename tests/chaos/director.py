@@ -30,6 +30,7 @@ from tests.chaos.workers import LEASE_S, POLL_S, Launch, Workers, ledger_target,
 STARTS_IN_S = 3.0  # until the first fire, so that workers are there
 BEYOND_LEASE_S = (1.0, 4.0)  # a stopped worker stays stopped for the lease and so much more
 SNAPSHOT_S = 2.0
+GROWN_S = 4.0  # a worker that is still starting has nothing to end well
 QUIET_WITHIN_S = LEASE_S + POLL_S + LAST_S + 30.0
 
 
@@ -56,14 +57,20 @@ class Outcome:
     took_s: float
     logged: Counter[str] = field(default_factory=Counter)
     surprises: list[str] = field(default_factory=list)
+    oldest_transaction: tuple[float, str] = (0.0, "")
 
 
 @dataclass
 class Record:
-    """Ended runs as they were first seen. `changed`: those that were different later, or gone."""
+    """Ended runs as they were first seen. `changed`: those that were different later, or gone.
+
+    `oldest_s`: the longest that a transaction was seen open, and what it was.
+    """
 
     seen: dict[str, Row] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
+    oldest_s: float = 0.0
+    oldest: str = ""
     _newest: datetime | None = None
 
     async def look(self, connection: asyncpg.Connection) -> None:
@@ -122,7 +129,9 @@ class Director:
 
     def _choice(self, kind: str) -> Launch | None:
         up = self._fleet.up()
-        if kind != "kill" and len(up) <= self._scale.workers // 2:
+        if kind == "term":
+            up = [launch for launch in up if launch.age_s > GROWN_S]
+        if kind != "kill" and len(self._fleet.up()) <= self._scale.workers // 2:
             return None  # too few would be left to notice
         return self._chance.choice(up) if up else None
 
@@ -199,7 +208,8 @@ async def run_chaos(url: str, folder: Path, scale: Scale, *, say: Callable[[str]
     finally:
         await connection.close()
         await observer.close()
-    return Outcome(evidence, director.counts, quiet_s, time.monotonic() - begun, logged, list(surprises))
+    took_s, oldest = time.monotonic() - begun, (record.oldest_s, record.oldest)
+    return Outcome(evidence, director.counts, quiet_s, took_s, logged, list(surprises), oldest)
 
 
 async def gather(
@@ -235,7 +245,18 @@ async def quiet(connection: asyncpg.Connection) -> tuple[datetime, float | None]
     return until, None
 
 
+_OLDEST = """
+    SELECT application_name, state, wait_event, pg_blocking_pids(pid) <> '{}' AS is_blocked,
+           extract(epoch FROM clock_timestamp() - xact_start) AS age_s, left(regexp_replace(query, '\\s+', ' ', 'g'), 60) AS query
+    FROM pg_stat_activity WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()
+    ORDER BY xact_start LIMIT 1
+    """
+
+
 async def _watch(connection: asyncpg.Connection, record: Record) -> None:
     while True:
         await record.look(connection)
+        oldest = await connection.fetchrow(_OLDEST)
+        if oldest is not None and oldest["age_s"] > record.oldest_s:
+            record.oldest_s, record.oldest = float(oldest["age_s"]), str(dict(oldest))
         await asyncio.sleep(SNAPSHOT_S)

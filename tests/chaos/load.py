@@ -49,7 +49,7 @@ class _Collecting(PostgresStore):
 
 
 async def register(url: str, define: Callable[[datetime], Iterable[Definition]]) -> list[Watched]:
-    """Register what `define` makes of the database's clock; return what to expect of it."""
+    """Register what `define` makes of the database's clock; return what to expect of those with an interval."""
     engine = connect(url, application="chaos load")
     store = PostgresStore(engine, SystemIds())
     try:
@@ -67,7 +67,7 @@ async def register(url: str, define: Callable[[datetime], Iterable[Definition]])
                 await insert_decisions(link, [decision_row(job, decision, "registration") for job, decision in batch])
     finally:
         await engine.dispose()
-    return [_watched(job) for job, _ in collecting.made]
+    return [watched for job, _ in collecting.made if (watched := _watched(job)) is not None]
 
 
 def mixed(url: str, count: int, chance: random.Random, *, starts_in_s: float) -> Callable[[datetime], list[Definition]]:
@@ -108,9 +108,10 @@ def interval_job(
     )
 
 
-def _watched(job: Job) -> Watched:
+def _watched(job: Job) -> Watched | None:
     baseline = job.definition.baseline
-    assert isinstance(baseline, IntervalBaseline)
+    if not isinstance(baseline, IntervalBaseline):
+        return None
     return Watched(
         job.id,
         job.schedule.grid_epoch,

@@ -47,6 +47,7 @@ def chaos_report(outcome: Outcome, told: Judgement) -> str:
             "never" if outcome.quiet_s is None else f"{outcome.quiet_s:.1f} s",
             "from the last fault",
         ),
+        ("oldest transaction seen", f"{outcome.oldest_transaction[0]:.1f} s", outcome.oldest_transaction[1]),
         ("took", f"{outcome.took_s:.0f} s", ""),
     ]
     return "\n".join([table(rows), *_logged(outcome), *_findings(told, outcome)])

@@ -6,6 +6,7 @@ import random
 import signal
 import socket
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -36,6 +37,12 @@ class Launch:
     is_expected_to_end: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     status: int | None = None
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def age_s(self) -> float:
+        """How long ago it was started."""
+        return time.monotonic() - self.began
 
 
 @dataclass

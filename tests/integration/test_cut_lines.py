@@ -1,5 +1,6 @@
 """Connections whose line fails in the middle of something: none comes back to its pool with a transaction half begun."""
 
+import asyncio
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -36,3 +37,21 @@ async def test_after_a_cut_off_transaction_the_next_one_commits(database_url: st
         finally:
             await engine.dispose()
     assert 2 in numbers
+
+
+async def test_a_last_word_of_the_server_that_was_not_read_means_that_it_is_away(database_url: str) -> None:
+    """A stopped process finds on waking that its transaction idled too long: the message first, the end after it."""
+    async with proxy_to(urlsplit(database_url).port or 5432) as proxy:
+        proxy.hides_ends = True
+        engine = connect(through(database_url, proxy.own_port), application="tests", pool_size=1, keyed=True)
+        try:
+            with pytest.raises(Unavailable):  # noqa: PT012 - the server ends it inside
+                async with linked(engine) as link:
+                    await link.execute("SET LOCAL idle_in_transaction_session_timeout = '50ms'")
+                    await asyncio.sleep(0.5)
+                    await link.execute("SELECT 1")
+            proxy.hides_ends = False
+            async with linked(engine) as link:
+                assert await link.fetchval("SELECT 1") == 1
+        finally:
+            await engine.dispose()

@@ -3,8 +3,6 @@
 import asyncio
 import gzip
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
@@ -12,9 +10,9 @@ import pytest
 from core.ports.dispatcher import HttpRequest, HttpResult
 from rubato.adapters.http.dispatcher import HttpDispatcher
 from rubato.adapters.http.guard import AddressPolicy
+from tests.integration.targets import raw, serving, writes
 from tests.processes import Target, target
 
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 CAP = 64 * 1024
 
 
@@ -23,43 +21,11 @@ def dispatcher() -> HttpDispatcher:
 
 
 async def send(url: str, **fields: object) -> HttpResult:
-    return await dispatcher().send(HttpRequest(url, **fields))  # type: ignore[arg-type]  # fields by name
-
-
-@asynccontextmanager
-async def raw(handler: Handler) -> AsyncIterator[str]:
-    """Serve bytes as a handler writes them, whatever the protocol says."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await reader.readuntil(b"\r\n\r\n")
-            await handler(reader, writer)
-            await writer.drain()
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-            tasks.discard(task)
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    sender = dispatcher()
     try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        return await sender.send(HttpRequest(url, **fields))  # type: ignore[arg-type]  # fields by name
     finally:
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def writes(data: bytes) -> Handler:
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(data)
-
-    return handler
+        await sender.close()
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 301, 404, 500, 503])
@@ -134,6 +100,7 @@ async def test_cookies_are_not_kept_and_the_environment_is_not_asked(monkeypatch
         sender = dispatcher()
         for _ in range(2):
             assert (await sender.send(HttpRequest(served.url))).status_code == 200
+        await sender.close()
     assert all("cookie" not in headers for _, _, headers, _ in served.seen)
 
 
@@ -239,20 +206,18 @@ async def test_a_body_that_is_not_to_be_kept_is_counted_only() -> None:
 
 
 async def test_cancelling_closes_the_connection() -> None:
-    closed = asyncio.Event()
-
     async def wait_for_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        closed.set()
+        if not await reader.read():
+            raise ConnectionError
 
-    async with raw(wait_for_close) as url:
-        task = asyncio.create_task(send(url))
-        await asyncio.sleep(0.1)
+    async with serving(wait_for_close) as served:
+        task = asyncio.create_task(send(served.url))
+        await served.until(lambda seen: len(seen.heads) == 1)
+        assert served.ended == 0
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        async with asyncio.timeout(5):
-            await closed.wait()
+        await served.until(lambda seen: seen.ended == 1)
 
 
 async def test_nothing_is_opened_to_an_address_that_is_not_allowed() -> None:

@@ -2,7 +2,18 @@
 
 from datetime import UTC, datetime, timedelta
 
-from core.entities import CronBaseline, IntervalBaseline, Job, JobStatus, Run, RunStatus, Trigger
+from core.entities import (
+    Author,
+    CronBaseline,
+    IntervalBaseline,
+    Job,
+    JobStatus,
+    OnceBaseline,
+    PlannerMode,
+    Run,
+    RunStatus,
+    Trigger,
+)
 from tests.simulation.invariants import OPEN, Invariants
 from tests.simulation.workers import LEASE, POLL
 
@@ -23,8 +34,15 @@ def check_liveness(seen: Invariants, due_by: datetime, *, plans: bool) -> None:
         if due and not _is_out(seen, job):
             seen.violated("what is due runs in time", f"{job.id} at {now}: {schedule}")
         ready_at = schedule.planning.ready_at
-        if plans and ready_at is not None and ready_at <= due_by - 2 * LEASE:
+        if plans and ready_at is not None and not due_by - 2 * LEASE < ready_at <= now + LEASE:
             seen.violated("what has settled is planned", f"{job.id} at {now}: {schedule.planning}")
+
+
+def check_tests(seen: Invariants, asked_by: datetime) -> None:
+    """Test runs that were asked for by then have begun."""
+    for run in seen.store._runs.values():
+        if run.trigger is Trigger.TEST and run.status is RunStatus.CLAIMED and run.created_at <= asked_by:
+            seen.violated("what is due runs in time", f"the test run {run.id}")
 
 
 def _is_out(seen: Invariants, job: Job) -> bool:
@@ -74,20 +92,45 @@ def check_rows(seen: Invariants) -> None:
             if through is not None and run.scheduled_for <= through:
                 seen.violated("slots rise strictly", f"{run.id} lies within what was skipped up to {through}")
             through = max(run.scheduled_for, run.skipped_until or run.scheduled_for)
+        if _is_unsteered(seen, job):
+            off = [run.scheduled_for for run in runs if not _is_fire(job, run.scheduled_for)]
+            if off:
+                seen.violated("without hints every slot is a fire", f"{job_id}: {off}")
         most = job.definition.max_runs
         done = sum(run.status is not RunStatus.SKIPPED for run in runs)
         if most is not None and len(seen.store._versions[job_id]) == 1 and done > most:
             seen.violated("maxRuns is kept", f"{job_id}: {done} of {most}")
 
 
+def _is_unsteered(seen: Invariants, job: Job) -> bool:
+    """Tell whether nothing but its baseline ever said when this job runs."""
+    definition = job.definition
+    return (
+        len(seen.store._versions[job.id]) == 1
+        and definition.planner is not PlannerMode.ON
+        and definition.retry_after_failure is None
+        and not isinstance(definition.baseline, OnceBaseline)
+        and not any(hint.job_id == job.id and hint.author is Author.USER for hint in seen.store._hints.values())
+    )
+
+
+def _grid(job: Job) -> tuple[datetime, timedelta]:
+    baseline = job.definition.baseline
+    if isinstance(baseline, IntervalBaseline):
+        return job.schedule.grid_epoch, baseline.every
+    assert isinstance(baseline, CronBaseline)
+    return _EPOCH, timedelta(seconds=int(baseline.expression.split()[1]))
+
+
+def _is_fire(job: Job, at: datetime) -> bool:
+    epoch, step = _grid(job)
+    return (at - epoch) % step == timedelta(0)
+
+
 def check_fires(seen: Invariants, job: Job) -> None:
     """A job that nobody steers and whose target is well: each fire of its grid is a run, or stands in a skipped row."""
-    baseline, job = job.definition.baseline, seen.store._jobs[job.id]
-    if isinstance(baseline, IntervalBaseline):
-        epoch, step = job.schedule.grid_epoch, baseline.every
-    else:
-        assert isinstance(baseline, CronBaseline)
-        epoch, step = _EPOCH, timedelta(seconds=int(baseline.expression.split()[1]))
+    job = seen.store._jobs[job.id]
+    epoch, step = _grid(job)
     created = job.schedule.created_at
     expected = epoch + max(0, -((epoch - created) // step)) * step
     runs = [run for run in seen.store._runs.values() if run.job_id == job.id]

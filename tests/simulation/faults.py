@@ -69,13 +69,15 @@ class Faults:
         delay_s = QUICK_S + rng.random() * USUAL_S
         if self.rates.spike and rng.random() < self.rates.spike:
             delay_s += rng.random() * SPIKE_S
-        await asyncio.sleep(delay_s)
+        arrived = self.loop.create_future()
+        self.loop.call_later(delay_s, _arrive, arrived)
+        await arrived
 
     async def call(self, process: Process | None, name: str, method: Any, args: Any, kwargs: Any) -> Any:
         """Carry one call to the store and its answer back; anything may happen on either way."""
         rng, rates = self.rng, self.rates
         await self.maybe_crash(process, name)
-        if rng.random() < 0.5:  # else it arrives at once
+        if rng.random() < 0.3:  # else it arrives at once
             await self.travel()
             await self.maybe_crash(process, name)
         if self.is_away(process) or (rates.lost_request and rng.random() < rates.lost_request):
@@ -97,6 +99,11 @@ class Faults:
         if error is not None:
             raise error
         return answer
+
+
+def _arrive(arrived: "asyncio.Future[None]") -> None:
+    if not arrived.done():
+        arrived.set_result(None)
 
 
 class FarStore:

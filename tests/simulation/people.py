@@ -4,7 +4,7 @@ operators suspend tenants. Every write wakes the workers, mostly."""
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -28,8 +28,9 @@ from core.ports.store import RunFilter
 from core.usecases.manage_hints import HintDraft, ManageHints
 from core.usecases.manage_jobs import ManageJobs
 from tests.simulation.target import MOODY, PLAIN
-from tests.unit.fakes import START
+from tests.unit.fakes import START, FakeCron
 
+POISON = "every 3"
 TENANTS = ("tenant_a", "tenant_b")
 
 
@@ -40,7 +41,7 @@ def seconds(value: float) -> timedelta:
 
 def plain(rng: Random, number: int) -> Definition:
     """Return a job that nobody steers and whose target is always well: each of its fires must be accounted for."""
-    every = 2 + int(rng.random() * 5)
+    every = pick(rng, (2, 4, 5, 6))
     baseline: Baseline = IntervalBaseline(timedelta(seconds=every)) if number % 2 else CronBaseline(f"every {every}")
     return Definition(
         name=f"plain {number}",
@@ -52,6 +53,26 @@ def plain(rng: Random, number: int) -> Definition:
     )
 
 
+@dataclass
+class PoisonedCron(FakeCron):
+    """Fires as the fake does, but for one expression, of which it suddenly knows nothing. `at()`: seconds by the loop."""
+
+    at: Callable[[], float] = lambda: 0.0
+    poisoned_from_s: float = float("inf")
+
+    def next_after(self, expression: str, timezone: str, after: datetime) -> datetime | None:
+        if expression == POISON and self.at() >= self.poisoned_from_s:
+            raise ZeroDivisionError("a bug in a cron library")
+        return super().next_after(expression, timezone, after)
+
+
+def poisonous(rng: Random) -> Definition:
+    """Return a job that cannot be decided any more at some time."""
+    delivery, catchup = pick(rng, tuple(Delivery)), pick(rng, tuple(Catchup))
+    action = HttpAction(f"{MOODY}poison", timeout=timedelta(seconds=20))
+    return Definition(name="poison", action=action, baseline=CronBaseline(POISON), delivery=delivery, catchup=catchup)
+
+
 def any_definition(rng: Random, number: int, now_s: float) -> Definition:
     """Return a job of any kind."""
     every = seconds(2 + rng.random() * 10)
@@ -60,7 +81,7 @@ def any_definition(rng: Random, number: int, now_s: float) -> Definition:
     if draw < 0.55:
         baseline = IntervalBaseline(every)
     elif draw < 0.8:
-        baseline = CronBaseline(f"every {2 + int(rng.random() * 10)}")
+        baseline = CronBaseline(f"every {4 + int(rng.random() * 10)}")
     else:
         baseline = OnceBaseline(START + seconds(now_s + rng.random() * 30))
     low = seconds(1 + rng.random()) if rng.random() < 0.5 else None

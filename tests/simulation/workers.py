@@ -129,7 +129,7 @@ class Worker:
         self.process = Process(name, loop)
         self.events = Witness(name, complaints)
         self.mind = Mind(rng)
-        self.is_stopping = False
+        self.ending: asyncio.Task[None] | None = None
         clock, far = HostClock(loop, rng), FarStore(store, faults, self.process)
         sender = target.seen_by(self.process)
         self.runs = RunDue(
@@ -166,8 +166,8 @@ class Worker:
 
     def stop(self, forced: asyncio.Event | None = None) -> "asyncio.Task[None]":
         """SIGTERM; `forced` set: the second one."""
-        self.is_stopping = True
-        return self.process.spawn(self.supervisor.stop(forced))
+        self.ending = self.process.spawn(self.supervisor.stop(forced))
+        return self.ending
 
     def leftovers(self) -> str:
         """Say what a worker that has stopped still counts; empty when nothing."""

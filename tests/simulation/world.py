@@ -16,15 +16,23 @@ import structlog
 from core.entities import Job, Limits
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
-from tests.simulation.accounts import WITHIN, check_end, check_fires, check_ledger, check_liveness, check_rows
+from tests.simulation.accounts import (
+    WITHIN,
+    check_end,
+    check_fires,
+    check_ledger,
+    check_liveness,
+    check_rows,
+    check_tests,
+)
 from tests.simulation.faults import FarStore, Faults, Rates, StoreClock
 from tests.simulation.invariants import Invariants, Violation
 from tests.simulation.journal import JournaledStore
 from tests.simulation.loop import Process, VirtualLoop
-from tests.simulation.people import TENANTS, People, any_definition, pick, plain
+from tests.simulation.people import TENANTS, People, PoisonedCron, any_definition, pick, plain, poisonous
 from tests.simulation.target import Target
 from tests.simulation.workers import Traits, Worker
-from tests.unit.fakes import FakeCron, SequentialIds
+from tests.unit.fakes import SequentialIds
 
 AFTER_S = 2.0  # played on beyond the bar of recovery
 DRAIN_S = 26.0  # what a supervisor may take to stop
@@ -55,13 +63,14 @@ class World:
     workers: list[Worker] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     booted: int = 0
+    is_over: bool = False
     counts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         rng = self.rng = Random(self.seed)
         self.loop = VirtualLoop(rng, shuffles=rng.random() < 0.7, salt=self.seed * 1_000_003)
         self.loop.set_exception_handler(self._unhandled)
-        self.clock, self.ids, self.cron = StoreClock(self.loop), SequentialIds(), FakeCron()
+        self.clock, self.ids, self.cron = StoreClock(self.loop), SequentialIds(), PoisonedCron(self.loop.time)
         self.store = JournaledStore(self.clock, self.ids)
         self.seen = Invariants(self.store, self.clock, self.cron, self.note)
         crash = pick(rng, (0.0, 0.0015, 0.004))
@@ -73,10 +82,10 @@ class World:
             self.seen.observe,
             self._died,
         )
-        self.target = Target(self.loop, rng, self.faults, self.seen.on_request)
-        self.faults_s = 12 + 20 * rng.random()
+        self.target = Target(self.loop, rng, self.faults, self.seen.on_request, hangs=pick(rng, (0.1, 0.15, 0.2, 0.5)))
+        self.faults_s = 10 + 18 * rng.random()
         self.traits = Traits(
-            batch_size=pick(rng, (1, 2, 3, 50, 200, 200, 200)),
+            batch_size=pick(rng, (1, 2, 3, 20, 50, 100, 200, 200, 200, 200)),
             host_limit=pick(rng, (1, 2, 1_000_000, 1_000_000)),
             ahead=pick(rng, (timedelta(0), timedelta(milliseconds=500))),
             ramp=pick(rng, (timedelta(0), timedelta(seconds=1))),
@@ -105,7 +114,7 @@ class World:
     async def _play(self) -> None:
         rng, loop = self.rng, self.loop
         plains, steered = await self._register()
-        for _ in range(pick(rng, (2, 2, 3))):
+        for _ in range(pick(rng, (2, 2, 2, 3))):
             self._boot()
         far = FarStore(self.store, self.faults, None)
         people = People(
@@ -129,6 +138,7 @@ class World:
         stopped_at = self.clock.now()
         await asyncio.sleep(WITHIN.total_seconds())
         check_liveness(self.seen, stopped_at, plans=self.traits.plans)
+        check_tests(self.seen, stopped_at)
         await asyncio.sleep(AFTER_S)
         check_liveness(self.seen, self.clock.now() - WITHIN, plans=self.traits.plans)
         await self._stop_all()
@@ -145,6 +155,9 @@ class World:
             (await jobs.register(pick(rng, TENANTS), any_definition(rng, number, 0.0)))[0]
             for number in range(2, 4 + int(rng.random() * 5))
         ]
+        if rng.random() < 0.3:
+            await jobs.register(pick(rng, TENANTS), poisonous(rng))
+            self.cron.poisoned_from_s = rng.random() * self.faults_s
         return plains, steered
 
     # workers
@@ -169,6 +182,8 @@ class World:
 
     def _died(self, process: Process) -> None:
         self.workers = [worker for worker in self.workers if worker.process is not process]
+        if self.is_over:
+            return
         if self.target.is_kind:
             self._boot()
         else:
@@ -192,8 +207,13 @@ class World:
         while True:
             await asyncio.sleep(0.5 + rng.random() * 9)
             if loop.time() >= self.faults_s:
-                return
+                break
             await getattr(self, pick(rng, _TROUBLES))()
+        if rng.random() < 0.2:  # all that comes back, comes back after a long time
+            seconds = 10 + 30 * rng.random()
+            self.note("outage", seconds)
+            self.faults.outage_until = loop.time() + seconds
+            await asyncio.sleep(seconds)
 
     def _victim(self) -> Worker | None:
         return pick(self.rng, self.workers) if self.workers else None
@@ -218,7 +238,7 @@ class World:
             process.thaw()
 
     async def _outage(self) -> None:
-        seconds = self.rng.random() * (40 if self.rng.random() < 0.25 else 6)
+        seconds = self.rng.random() * (40 if self.rng.random() < 0.5 else 6)
         self.counts["outages"] += 1
         self.note("outage", seconds)
         self.faults.outage_until = self.loop.time() + seconds
@@ -235,7 +255,7 @@ class World:
     async def _terminate(self) -> None:
         """SIGTERM, at times a second one; the process is replaced when it has ended."""
         worker, rng = self._victim(), self.rng
-        if worker is None or worker.is_stopping:
+        if worker is None or worker.ending is not None:
             return
         self.note("terminate", worker.process.name)
         self.counts["stops"] += 1
@@ -246,6 +266,9 @@ class World:
         ending.add_done_callback(lambda _: self._ended(worker))
 
     def _ended(self, worker: Worker) -> None:
+        ending = worker.ending
+        if ending is not None and not ending.cancelled() and ending.exception() is not None:
+            self.seen.violated("a worker stops when told", f"{worker.process.name}: {ending.exception()!r}")
         if worker.process.is_alive:
             self.note("ended", worker.process.name)
             worker.process.kill()
@@ -269,16 +292,21 @@ class World:
     async def _stop_all(self) -> None:
         """Stop every worker in good order, and look whether it counted right."""
         self.note("stop", [worker.process.name for worker in self.workers])
-        workers = [worker for worker in self.workers if not worker.is_stopping]
-        endings = [worker.stop() for worker in workers]
-        for ending in endings:
+        self.is_over = True
+        workers = list(self.workers)
+        for worker in workers:
+            if worker.ending is None:
+                worker.stop()
+        for worker in workers:
+            ending = worker.ending
+            assert ending is not None
             await asyncio.wait([ending], timeout=DRAIN_S)
             if not ending.done():
-                self.seen.violated("a worker stops when told", repr(ending))
-        for worker in workers:
-            if worker.process.is_alive and (left := worker.leftovers()):
+                self.seen.violated("a worker stops when told", worker.process.name)
+            elif not ending.cancelled() and ending.exception() is not None:
+                self.seen.violated("a worker stops when told", f"{worker.process.name}: {ending.exception()!r}")
+            elif worker.process.is_alive and (left := worker.leftovers()):
                 self.seen.violated("counts return to zero", f"{worker.process.name}: {left}")
-        await asyncio.sleep(DRAIN_S if len(workers) < len(self.workers) else 0)
 
     def _judge(self, plains: list[Job]) -> None:
         for complaint in self.complaints:
@@ -295,7 +323,7 @@ class World:
 
     def _bury(self) -> None:
         """End every task that is left, so that none is destroyed pending."""
-        with contextlib_suppressed():
+        with _ignored():
             for _ in range(5):
                 left = [task for task in asyncio.all_tasks(self.loop) if not task.done()]
                 if not left:
@@ -306,7 +334,7 @@ class World:
 
 
 @contextmanager
-def contextlib_suppressed() -> Iterator[None]:
+def _ignored() -> Iterator[None]:
     """Nothing that happens while a scenario is cleared away matters."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

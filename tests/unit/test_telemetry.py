@@ -25,6 +25,7 @@ from tests.unit.fakes import START, FakeClock
 
 # The published names that this version feeds, with their labels.
 PUBLISHED = {
+    "rubato_clock_skew_seconds": set(),
     "rubato_runs_total": {"outcome", "trigger"},
     "rubato_run_duration_seconds": set(),
     "rubato_schedule_delay_seconds": set(),

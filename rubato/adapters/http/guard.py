@@ -1,8 +1,8 @@
 """Which addresses Rubato may dial on a user's behalf: public ones, and what the operator opens.
 
-A URL is judged twice. At registration `check_url` refuses what can be seen to be wrong in the text. At connect time
-`GuardedBackend` resolves the name once, requires *every* answer to be allowed, and dials the very address it judged,
-so that a name which answers differently the second time gains nothing. See docs/security.md.
+A URL is judged twice. At registration, and again before it is sent to, `check_url` refuses what can be seen to be wrong
+in the text. At connect time `judge` resolves the name once and requires *every* answer to be allowed; what dials takes
+nothing but the addresses it returns, so that a name which answers differently the second time gains nothing.
 """
 
 import asyncio
@@ -10,10 +10,10 @@ import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
-
-import httpcore2
 
 from core.errors import ConfigurationError, Issue
 
@@ -56,6 +56,7 @@ _V6_REFUSED = tuple(
 _LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 # Ports of services that speak no HTTP; a request to one is an attack on it or a mistake.
 _REFUSED_PORTS = frozenset({7, 9, 13, 19, 21, 22, 23, 25, 53, 110, 119, 139, 143, 389, 445, 465, 587, 993, 995, 6667})
+_RESOLVING = ThreadPoolExecutor(max_workers=64, thread_name_prefix="resolve")  # made when the first name is asked
 _NUMERIC_HOST = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*\.?", re.IGNORECASE)
 _HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*", re.IGNORECASE)
 
@@ -68,9 +69,10 @@ class AddressPolicy:
     """Public addresses, and what `allow` adds: CIDRs, addresses, host names, or the word `loopback`."""
 
     def __init__(self, allow: Iterable[str] = ()) -> None:
+        self.allow = tuple(allow)
         networks: list[IPv4Network | IPv6Network] = []
         hosts: set[str] = set()
-        for entry in allow:
+        for entry in self.allow:
             word = entry.strip().lower()
             if word == "loopback":
                 networks.extend(_LOOPBACK)
@@ -152,66 +154,32 @@ def _check_host(parts: SplitResult, port: int | None, policy: AddressPolicy) -> 
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
-    """Ask the system's resolver, off the event loop."""
-    answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    """Ask the system's resolver, on threads of its own: names that time out must not hold up anybody else's."""
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    answers = await asyncio.get_running_loop().run_in_executor(_RESOLVING, ask)
     return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
 
 
-class GuardedBackend(httpcore2.AsyncNetworkBackend):
-    """Dials only addresses that the policy allows; the name stays for SNI and the Host header."""
+async def judge(host: str, port: int, policy: AddressPolicy, resolver: Resolver) -> list[Address]:
+    """Return the addresses that may be dialled for a host: resolved once, every answer allowed, or none of them.
 
-    def __init__(
-        self, policy: AddressPolicy, inner: httpcore2.AsyncNetworkBackend, resolver: Resolver = resolve
-    ) -> None:
-        self._policy, self._inner, self._resolver = policy, inner, resolver
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the interface's name
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        """Resolve once, judge every answer, dial the first that answers."""
-        addresses = await self._judged(host, port)
-        failure: httpcore2.ConnectError | None = None
-        for address in addresses:
-            try:
-                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
-            except httpcore2.ConnectError as error:
-                failure = error
-        raise failure or httpcore2.ConnectError("the name has no address")
-
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,  # noqa: ASYNC109 - the interface's name
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        """Refuse: no URL leads to a file."""
-        raise BlockedAddressError("Sockets in the file system are never dialled.")
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait, for the pool's retries."""
-        await self._inner.sleep(seconds)
-
-    async def _judged(self, host: str, port: int) -> Sequence[str]:
-        literal = _literal(host)
-        if literal is not None:
-            if not self._policy.allows(literal):
-                raise BlockedAddressError(f"{host} is not a public address. {REMEDY}")
-            return [str(literal)]
-        try:
-            answers = await self._resolver(host.removesuffix("."), port)
-        except (OSError, UnicodeError) as error:
-            raise httpcore2.ConnectError(f"The name {host} could not be resolved") from error
-        judged = [_literal(answer) for answer in answers]
-        if not judged or None in judged:
-            raise httpcore2.ConnectError(f"The name {host} could not be resolved")
-        if not self._policy.opens(host) and not all(self._policy.allows(each) for each in judged if each):
-            raise BlockedAddressError(f"{host} leads to an address that is not public. {REMEDY}")
-        return answers
+    Raises BlockedAddressError, or OSError for a name without addresses.
+    """
+    literal = _literal(host)
+    if literal is not None:
+        if not policy.allows(literal):
+            raise BlockedAddressError(f"{host} is not a public address. {REMEDY}")
+        return [literal]
+    try:
+        answers = await resolver(host, port)
+    except (OSError, UnicodeError) as error:
+        raise OSError(f"the name {host} could not be resolved") from error
+    judged = [address for answer in answers if (address := _literal(answer)) is not None]
+    if not judged or len(judged) < len(answers):
+        raise OSError(f"the name {host} could not be resolved")
+    if not policy.opens(host) and not all(policy.allows(address) for address in judged):
+        raise BlockedAddressError(f"{host} leads to an address that is not public. {REMEDY}")
+    return judged
 
 
 def _literal(host: str) -> Address | None:

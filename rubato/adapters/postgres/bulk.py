@@ -38,16 +38,16 @@ def insert(table: Table, *, or_nothing: bool = False, only: Iterable[str] | None
     columns = [column for column in table.columns if only is None or column.name in only]
     names = ", ".join(_quoted(column) for column in columns)
     conflict = " ON CONFLICT DO NOTHING" if or_nothing else ""
-    return Rows(f"INSERT INTO {table.name} ({names}) SELECT * FROM {_unnested(columns)}{conflict}", columns)
+    return Rows(f"INSERT INTO {table.name} ({names}) SELECT * FROM {unnested(columns)}{conflict}", columns)
 
 
-def update(table: Table, names: Iterable[str]) -> Rows:
-    """Set these columns of the rows with the given primary keys."""
-    keys = list(table.primary_key.columns)
+def update(table: Table, names: Iterable[str], *, by: Iterable[str] | None = None) -> Rows:
+    """Set these columns of the rows with the given keys; `by`: what they are found by, if not the primary key."""
+    keys = _keys(table, by)
     changed = [table.columns[name] for name in names]
     sets = ", ".join(f"{_quoted(column)} = v.{_quoted(column)}" for column in changed)
     return Rows(
-        f"UPDATE {table.name} t SET {sets} FROM {_unnested([*keys, *changed])} WHERE {_same(keys)}", keys + changed
+        f"UPDATE {table.name} t SET {sets} FROM {unnested([*keys, *changed])} WHERE {_same(keys)}", keys + changed
     )
 
 
@@ -59,13 +59,18 @@ def upsert(table: Table) -> Rows:
     return Rows(f"{insert(table).sql} ON CONFLICT ({keys}) DO UPDATE SET {sets}", columns)
 
 
-def delete(table: Table) -> Rows:
-    """Delete rows by primary key."""
-    keys = list(table.primary_key.columns)
-    return Rows(f"DELETE FROM {table.name} t USING {_unnested(keys)} WHERE {_same(keys)}", keys)
+def delete(table: Table, *, by: Iterable[str] | None = None) -> Rows:
+    """Delete rows by primary key, or by these columns."""
+    keys = _keys(table, by)
+    return Rows(f"DELETE FROM {table.name} t USING {unnested(keys)} WHERE {_same(keys)}", keys)
 
 
-def _unnested(columns: Sequence[Column[Any]]) -> str:
+def _keys(table: Table, by: Iterable[str] | None) -> list[Column[Any]]:
+    return [table.columns[name] for name in by] if by is not None else list(table.primary_key.columns)
+
+
+def unnested(columns: Sequence[Column[Any]]) -> str:
+    """Return the arrays of these columns as rows named `v`."""
     arrays = ", ".join(f"${number}::{_type(column)}[]" for number, column in enumerate(columns, 1))
     return f"unnest({arrays}) AS v ({', '.join(_quoted(column) for column in columns)})"
 

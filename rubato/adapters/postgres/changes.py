@@ -1,19 +1,18 @@
 """Lock, compute, write: how every change to jobs is carried out, many at a time, in a handful of statements."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from core.entities import Attempt, Decision, Definition, Hint, Job, Limits, Run
 from core.errors import NotFound, RubatoError
 from core.ids import bucket_of, slot_of
-from core.ports.store import Change, JobRef, Snapshot, Transition
+from core.ports.store import Change, JobRef, Known, Snapshot, Transition
 from rubato.adapters.postgres import bulk, queries, tables
 from rubato.adapters.postgres.codec import (
     Row,
     attempt_to,
-    decision_to,
     definition_from,
     definition_to,
     hint_from,
@@ -27,6 +26,7 @@ from rubato.adapters.postgres.codec import (
     session_to,
 )
 from rubato.adapters.postgres.engine import Link
+from rubato.adapters.postgres.steps import is_step, write_steps
 
 _QUIET = frozenset({"begin", "run", "misfire", "unpark", "park"})  # the hot path never wakes anybody
 _FIXED = frozenset({"tenant_id", "bucket", "job_id", "created_at"})  # of a schedule: never written again
@@ -42,10 +42,11 @@ _PUT_SCHEDULE = bulk.update(
 )
 _PUT_HEAD = bulk.update(tables.jobs, ["key", "name", "group_name", "labels", "updated_at", "deleted_at"])
 _ADD_RUN = bulk.insert(tables.runs, only=[c.name for c in tables.runs.columns if c.name not in _OF_TESTS])
+_RUN_KEY = ("scheduled_for", "tenant_id", "bucket", "job_id", "id")  # not the trigger: a run that catches up changes it
 _PUT_RUN = bulk.update(
-    tables.runs, [c.name for c in tables.runs.columns if not c.primary_key and c.name not in {*_OF_TESTS, "job_id"}]
+    tables.runs, [c.name for c in tables.runs.columns if c.name not in {*_OF_TESTS, *_RUN_KEY}], by=_RUN_KEY
 )
-_DELETE_RUN = bulk.delete(tables.runs)
+_DELETE_RUN = bulk.delete(tables.runs, by=_RUN_KEY)
 _PUT_HINT = bulk.upsert(tables.hints)
 _ADD_SESSION = bulk.insert(tables.sessions)
 _ADD_DECISION = bulk.insert(tables.decisions, or_nothing=True)
@@ -80,35 +81,47 @@ async def read_snapshots(
     lock: bool,
     operator_minimum: timedelta,
     definitions: Definitions | None = None,
-    runs: Mapping[str, Run] | None = None,
+    known: Mapping[JobRef, Known] | None = None,
 ) -> dict[JobRef, Snapshot]:
-    """Read what transitions see, for all jobs at once; unknown jobs are missing from the answer.
-
-    `runs`: rows that the caller wrote itself under the lease it still has to prove; they are not read again.
-    """
-    statement = queries.LOCK_SCHEDULES if lock else queries.READ_SCHEDULES
-    schedules = await link.fetch(statement, *addresses(refs))
-    if not schedules:
+    """Read what transitions see, for all jobs at once; unknown jobs are missing from the answer."""
+    known = known or {}
+    jobs = await _unwritten(link, known) if lock and known else {}
+    rest = [ref for ref in refs if ref not in jobs]
+    rows = []
+    if rest:
+        rows = await link.fetch(queries.LOCK_SCHEDULES if lock else queries.READ_SCHEDULES, *addresses(rest))
+        defined = await read_definitions(link, rows, definitions or Definitions())
+        for row in rows:
+            ref = JobRef(row["tenant_id"], row["job_id"])
+            jobs[ref] = job_from(row, defined[ref])
+    if not jobs:
         return {}
-    found = addresses([JobRef(row["tenant_id"], row["job_id"]) for row in schedules])
-    defined = await read_definitions(link, schedules, definitions or Definitions())
-    limits, now = await read_limits(link, {row["tenant_id"] for row in schedules}, operator_minimum)
-    hints = await _read_hints(link, found)
-    known = await _read_runs(link, schedules, runs or {})
+    limits, now = await read_limits(link, {ref.tenant_id for ref in jobs}, operator_minimum)
+    hints = await _read_hints(link, addresses(jobs))
+    runs = {each.run.id: each.run for each in known.values()}
+    runs |= await _read_runs(link, rows, runs)
     answer = {}
-    for row in schedules:
-        ref = JobRef(row["tenant_id"], row["job_id"])
-        job = job_from(row, defined[ref])
+    for ref, job in jobs.items():
         lease, manual = job.schedule.lease, job.schedule.manual
         answer[ref] = Snapshot(
             job=job,
             hints=tuple(hints.get(ref, ())),
             limits=limits[ref.tenant_id],
             now=now,
-            run=known.get(lease.run_id) if lease else None,
-            manual_run=known.get(manual.run_id) if manual else None,
+            run=runs.get(lease.run_id) if lease else None,
+            manual_run=runs.get(manual.run_id) if manual else None,
         )
     return answer
+
+
+async def _unwritten(link: Link, known: Mapping[JobRef, Known]) -> dict[JobRef, Job]:
+    """Lock the rows of known jobs, and return the jobs that nobody has written since they were claimed."""
+    found = {}
+    for row in await link.fetch(queries.LOCK_KNOWN, *addresses(known)):
+        ref = JobRef(row["tenant_id"], row["job_id"])
+        if known[ref].revision == row["revision"]:
+            found[ref] = known[ref].job
+    return found
 
 
 def job_from(row: Row, defined: tuple[Definition, datetime]) -> Job:
@@ -150,7 +163,7 @@ async def change_many(
     *,
     operator_minimum: timedelta,
     definitions: Definitions | None = None,
-    runs: Mapping[str, Run] | None = None,
+    known: Mapping[JobRef, Known] | None = None,
 ) -> list[Change | RubatoError]:
     """Carry out transitions in the link's transaction. A RubatoError stands in its job's place."""
     snapshots = await read_snapshots(
@@ -159,7 +172,7 @@ async def change_many(
         lock=True,
         operator_minimum=operator_minimum,
         definitions=definitions,
-        runs=runs,
+        known=known,
     )
     answers: list[Change | RubatoError] = []
     accepted: list[tuple[Snapshot, Change]] = []
@@ -208,11 +221,15 @@ async def _write(link: Link, accepted: Sequence[tuple[Snapshot, Change]]) -> Non
     removed, sessions = [], []
     new_runs: list[dict[str, Any]] = []
     old_runs: list[dict[str, Any]] = []
+    steps: list[tuple[Job, Run]] = []
     hints: list[Hint] = []
     attempts: list[Attempt] = []
     for before, change in accepted:
         job, old = change.job, before.job
-        if (job.schedule, job.definition.version, job.deleted_at) != (
+        stepped = is_step(before, change)
+        if stepped:
+            steps.append((job, change.runs[0]))
+        elif (job.schedule, job.definition.version, job.deleted_at) != (
             old.schedule,
             old.definition.version,
             old.deleted_at,
@@ -228,7 +245,7 @@ async def _write(link: Link, accepted: Sequence[tuple[Snapshot, Change]]) -> Non
         if job.definition.version != old.definition.version:
             versions.append({**key(job.tenant_id, job.id), **definition_to(job.definition)})
         known = {run.id for run in (before.run, before.manual_run) if run is not None}
-        for run in change.runs:
+        for run in change.runs[1:] if stepped else change.runs:
             (old_runs if run.id in known else new_runs).append(run_to(run))
         hints.extend(change.hints)
         attempts.extend(change.attempts)
@@ -242,6 +259,7 @@ async def _write(link: Link, accepted: Sequence[tuple[Snapshot, Change]]) -> Non
     await _PUT_HEAD.run(link, heads)
     await _DELETE_RUN.run(link, removed)
     await _PUT_RUN.run(link, old_runs)
+    await write_steps(link, steps)
     await _ADD_RUN.run(link, new_runs)
     await _PUT_HINT.run(link, [hint_to(hint) for hint in hints])
     await insert_attempts(link, attempts)
@@ -258,20 +276,18 @@ async def _read_hints(link: Link, where: Sequence[list[Any]]) -> dict[JobRef, li
     return hints
 
 
-async def _read_runs(link: Link, schedules: Sequence[Row], known: Mapping[str, Run]) -> dict[str, Run]:
-    found, wanted = {}, []
+async def _read_runs(link: Link, schedules: Sequence[Row], but: Container[str]) -> dict[str, Run]:
+    """Return the runs that schedules name, `but` those."""
+    wanted = []
     for row in schedules:
         for run_id in (row["lease_run_id"] if row["lease_until"] else None, row["manual_run_id"]):
-            if not run_id:
-                continue
-            if run_id in known:
-                found[run_id] = known[run_id]
-            elif (slot := slot_of(run_id)) is not None:
-                wanted.append((slot, row["tenant_id"], row["bucket"], run_id))
-    if wanted:
-        columns = (list(column) for column in zip(*wanted, strict=True))
-        found |= {row["id"]: run_from(row) for row in await link.fetch(queries.READ_RUNS, *columns)}
-    return found
+            slot = slot_of(run_id) if run_id and run_id not in but else None
+            if slot is not None:
+                wanted.append((slot, row["tenant_id"], row["bucket"], row["job_id"], run_id))
+    if not wanted:
+        return {}
+    columns = (list(column) for column in zip(*wanted, strict=True))
+    return {row["id"]: run_from(row) for row in await link.fetch(queries.READ_RUNS, *columns)}
 
 
 def addresses(refs: Iterable[JobRef]) -> tuple[list[str], list[int], list[str]]:
@@ -298,7 +314,7 @@ def _head(job: Job) -> dict[str, Any]:
 
 def _run_key(job: Job, run_id: str) -> dict[str, Any]:
     slot: datetime | None = slot_of(run_id)
-    return {"scheduled_for": slot, "tenant_id": job.tenant_id, "bucket": bucket_of(job.id), "id": run_id}
+    return {"scheduled_for": slot, **key(job.tenant_id, job.id), "id": run_id}
 
 
 def decision_row(job: Job, decision: Decision, cause: str) -> dict[str, Any]:
@@ -307,5 +323,5 @@ def decision_row(job: Job, decision: Decision, cause: str) -> dict[str, Any]:
         **key(job.tenant_id, job.id),
         "decided_at": decision.decided_at,
         "cause": cause,
-        "decision": decision_to(decision),
+        "decision": decision,
     }

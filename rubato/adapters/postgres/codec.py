@@ -47,6 +47,12 @@ Row = Mapping[Any, Any]
 _MS = timedelta(milliseconds=1)
 
 
+# Members by value: a look-up costs a tenth of calling the enum, and the run loop reads these at every run.
+_SOURCES = {each.value: each for each in Source}
+_SLOT_KINDS = {each.value: each for each in SlotKind}
+_JOB_STATUSES = {each.value: each for each in JobStatus}
+
+
 def ms(value: timedelta | None) -> int | None:
     """Return a duration in whole milliseconds."""
     return None if value is None else value // _MS
@@ -186,8 +192,8 @@ def schedule_from(row: Row) -> Schedule:
     if row["slot_at"] is not None:
         slot = Slot(
             at=row["slot_at"],
-            source=Source(row["slot_source"]),
-            kind=SlotKind(row["slot_kind"]),
+            source=_SOURCES[row["slot_source"]],
+            kind=_SLOT_KINDS[row["slot_kind"]],
             hint_id=row["slot_hint_id"],
             handles_through=row["slot_handles_through"],
             accelerated=row["slot_accelerated"],
@@ -197,7 +203,7 @@ def schedule_from(row: Row) -> Schedule:
     return Schedule(
         created_at=row["created_at"],
         grid_epoch=row["grid_epoch"],
-        status=JobStatus(row["status"]),
+        status=_JOB_STATUSES[row["status"]],
         slot=slot,
         token=row["token"],
         lease=lease,
@@ -258,16 +264,16 @@ _RUN_PLAIN = (
 def run_to(run: Run) -> dict[str, Any]:
     """Write a run's columns. Text from a target may hold NUL characters, which PostgreSQL's text does not."""
     row = {name: getattr(run, name) for name in _RUN_PLAIN}
-    for name in ("error_message", "response_excerpt", "retry_after"):
-        if row[name] is not None:
-            row[name] = row[name].replace("\0", "\N{REPLACEMENT CHARACTER}")
     return {
         **row,
+        "error_message": clean(run.error_message),
+        "response_excerpt": clean(run.response_excerpt),
+        "retry_after": clean(run.retry_after),
         "bucket": bucket_of(run.job_id),
         "status": run.status.value,
         "trigger": run.trigger.value,
         "kind": run.kind.value,
-        "decision": decision_to(run.decision) if run.decision else None,
+        "decision": run.decision,
     }
 
 
@@ -301,7 +307,7 @@ _ATTEMPT_PLAIN = (
 def attempt_to(attempt: Attempt) -> dict[str, Any]:
     """Write an attempt's columns."""
     row = {name: getattr(attempt, name) for name in _ATTEMPT_PLAIN}
-    return {**row, "bucket": bucket_of(attempt.job_id), "error_message": _clean(attempt.error_message)}
+    return {**row, "bucket": bucket_of(attempt.job_id), "error_message": clean(attempt.error_message)}
 
 
 def attempt_from(row: Row) -> Attempt:
@@ -350,49 +356,8 @@ def hint_from(row: Row) -> Hint:
     )
 
 
-def decision_to(decision: Decision) -> dict[str, Any]:
-    """Write a decision as JSON: instants as text."""
-    slot, handles = decision.slot, decision.handles
-    return {
-        "decided_at": _text(decision.decided_at),
-        "source": decision.source.value,
-        "reason": decision.reason,
-        "slot": {
-            "at": _text(slot.at),
-            "source": slot.source.value,
-            "kind": slot.kind.value,
-            "hint_id": slot.hint_id,
-            "handles_through": _text(slot.handles_through),
-            "accelerated": slot.accelerated,
-        }
-        if slot
-        else None,
-        "candidates": [
-            {"source": each.source.value, "at": _text(each.at), "note": each.note, "hint_id": each.hint_id}
-            for each in decision.candidates
-        ],
-        "clamps": [
-            {"bound": each.bound, "proposed": _text(each.proposed), "applied": _text(each.applied)}
-            for each in decision.clamps
-        ],
-        "hint_id": decision.hint_id,
-        "paused_until": _text(decision.paused_until),
-        "handles": {
-            "first": _text(handles.first),
-            "last": _text(handles.last),
-            "count": handles.count,
-            "more": handles.more,
-        }
-        if handles
-        else None,
-        "digest": decision.digest,
-        "governor_version": decision.governor_version,
-        "tzdata_version": decision.tzdata_version,
-    }
-
-
 def decision_from(row: Row) -> Decision:
-    """Read a decision from JSON."""
+    """Read a decision from the JSON that `engine.to_json` makes of it: its fields, instants as text."""
     slot, handles = row["slot"], row["handles"]
     return Decision(
         decided_at=datetime.fromisoformat(row["decided_at"]),
@@ -442,7 +407,7 @@ def session_to(session: Session) -> dict[str, Any]:
         "outcome": plan.outcome.value,
         "planner": plan.planner,
         "model": plan.model,
-        "input_summary": _clean(plan.input_summary),
+        "input_summary": clean(plan.input_summary),
         "calls": [
             {
                 "call_id": call.call_id,
@@ -457,14 +422,14 @@ def session_to(session: Session) -> dict[str, Any]:
         "input_tokens": plan.usage.input_tokens,
         "output_tokens": plan.usage.output_tokens,
         "estimated": plan.usage.estimated,
-        "reasoning": _clean(plan.reasoning),
+        "reasoning": clean(plan.reasoning),
         "confidence": plan.confidence,
         "next_analysis_ms": ms(plan.next_analysis_in),
-        "messages": _clean(plan.messages),
+        "messages": clean(plan.messages),
         "prompt_hash": plan.prompt_hash,
-        "error": _clean(plan.error),
+        "error": clean(plan.error),
         "hint_ids": list(session.hint_ids),
-        "decision": decision_to(session.decision) if session.decision else None,
+        "decision": session.decision,
     }
 
 
@@ -546,12 +511,9 @@ def _success_from(row: Row | None) -> Success:
     )
 
 
-def _clean(text: str | None) -> str | None:
+def clean(text: str | None) -> str | None:
+    """Return a text that PostgreSQL can hold: it may have come from anywhere, and text there has no NUL."""
     return None if text is None else text.replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
-def _text(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat()
 
 
 def _instant(text: str | None) -> datetime | None:

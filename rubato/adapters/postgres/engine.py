@@ -60,6 +60,7 @@ CONNECT_S = 5.0
 POOL_WAIT_S = 5.0
 OLDEST_SERVER = 150000  # PostgreSQL 15
 KEY_TAKEN = "Another job has this key; choose another, or edit that job."
+_CUT_OFF = (asyncio.CancelledError, TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _AWAY = ("08", "57P", "53", "25006", "58")  # connection, shutdown, resources, read-only, system error
 
 
@@ -73,10 +74,18 @@ _KEYED = {
 }
 
 
-def connect(url: str, *, application: str, pool_size: int = 10, keyed: bool = False) -> AsyncEngine:
+def connect(
+    url: str,
+    *,
+    application: str,
+    pool_size: int = 10,
+    keyed: bool = False,
+    idle_s: float = IDLE_IN_TRANSACTION_S,
+) -> AsyncEngine:
     """Return an engine for a `postgresql://` URL. Nothing is opened yet. Raises ConfigurationError.
 
-    `keyed`: its statements go by key only, as the run loop's do; they are planned once.
+    `keyed`: its statements go by key only, as the run loop's do; they are planned once. `idle_s`: how long a
+    transaction may idle, whose process was stopped perhaps: its locks keep other workers from renewing and settling.
     """
     return create_async_engine(
         driver_url(url),
@@ -95,7 +104,7 @@ def connect(url: str, *, application: str, pool_size: int = 10, keyed: bool = Fa
                 "timezone": "UTC",
                 "statement_timeout": str(STATEMENT_S * 1000),
                 "lock_timeout": str(LOCK_S * 1000),
-                "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_S * 1000),
+                "idle_in_transaction_session_timeout": str(int(idle_s * 1000)),
                 "jit": "off",
                 **(_KEYED if keyed else {}),
             },
@@ -171,35 +180,41 @@ async def transaction(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> Asy
 async def linked(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> AsyncIterator[Link]:
     """One transaction on the driver's own connection; otherwise as `transaction`.
 
-    A connection whose statement was cut off is thrown away: rolling back over a dead line would outlast the deadline.
-    So is one whose BEGIN was: it may arrive later, and all that follows on it would be savepoints that nobody commits.
+    A connection goes back to its pool only when its transaction is known to be over. A statement that was cut off may
+    arrive later: after a BEGIN all that followed on it would be savepoints that nobody commits, locks kept for good.
+    Nor is there a point in rolling back over a dead line, which would outlast the deadline.
     """
     with _translated():
         async with asyncio.timeout(deadline_s):
             connection = await engine.connect()
             try:
                 link = await link_of(connection)
-                begun = link.transaction()
-                is_begun = False
-                try:
-                    await begun.start()
-                    is_begun = True
+                async with _whole(connection, link):
                     yield link
-                    await begun.commit()
-                except (asyncio.CancelledError, TimeoutError, OSError, asyncpg.InterfaceError):
-                    await _discard(connection, link)
-                    raise
-                except BaseException:
-                    if link.is_closed() or not is_begun:
-                        await _discard(connection, link)
-                    else:
-                        await begun.rollback()
-                    raise
-            except (OSError, asyncpg.InterfaceError):
-                await connection.invalidate()
-                raise
             finally:
                 await connection.close()
+
+
+@asynccontextmanager
+async def _whole(connection: AsyncConnection, link: Link) -> AsyncIterator[None]:
+    """A transaction that is known to be over at the end of the block, or else its connection is thrown away."""
+    begun, is_begun, is_ending, is_over = link.transaction(), False, False, False
+    try:
+        await begun.start()
+        is_begun = True
+        yield
+        is_ending = True
+        await begun.commit()
+        is_over = True
+    except BaseException as error:
+        if is_begun and not is_ending and not link.is_closed() and not isinstance(error, _CUT_OFF):
+            await begun.rollback()
+            is_over = True
+        raise
+    finally:
+        if not is_over:
+            link.terminate()
+            await connection.invalidate()
 
 
 async def link_of(connection: AsyncConnection) -> Link:
@@ -207,11 +222,6 @@ async def link_of(connection: AsyncConnection) -> Link:
     raw = await connection.get_raw_connection()
     link: Any = raw.driver_connection
     return cast("Link", link)
-
-
-async def _discard(connection: AsyncConnection, link: Link) -> None:
-    link.terminate()
-    await connection.invalidate()
 
 
 @contextmanager
@@ -227,6 +237,8 @@ def _translated() -> Iterator[None]:
             raise Conflict("key_taken", KEY_TAKEN) from error
         raise
     except (OperationalError, InterfaceError, PoolTimeoutError, asyncpg.InterfaceError) as error:
+        raise Unavailable(f"the database cannot be used now: {_brief(error)}") from error
+    except asyncpg.InternalClientError as error:  # a server's last word came between two statements
         raise Unavailable(f"the database cannot be used now: {_brief(error)}") from error
     except DBAPIError as error:
         state = getattr(error.orig, "sqlstate", None) or ""

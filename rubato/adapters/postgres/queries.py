@@ -19,7 +19,8 @@ _CLAIMABLE = """s.ready_at <= statement_timestamp() + $4
 #
 # The head of the queue is taken as it stands, unless ($7) it is long, or rows of suspended or held-back tenants ($8)
 # may lie in it: then the due tenants are walked through their own index, passing over what may not run without
-# touching a row of it, and each gets an equal share. A million rows of one tenant cost the others nothing.
+# touching a row of it, and each gets an equal share. A million rows of one tenant cost the others nothing: a tenant is
+# looked for as a range, since for an equality the planner may take the index on `ready_at` alone and filter.
 CLAIM = f"""
     WITH RECURSIVE mode AS MATERIALIZED (
         SELECT $7::boolean OR cardinality($8::text[]) > 0
@@ -51,21 +52,22 @@ CLAIM = f"""
         SELECT mine.*
         FROM (SELECT * FROM due_tenants ORDER BY ready_at LIMIT $2) AS t
         CROSS JOIN LATERAL (
-            SELECT s.tenant_id, s.bucket, s.job_id FROM schedules s
-            WHERE s.tenant_id = t.id AND {_CLAIMABLE}
-            ORDER BY s.ready_at LIMIT (SELECT rows FROM share)
+            SELECT s.tenant_id, s.bucket, s.job_id, s.lease_until, s.lease_run_id FROM schedules s
+            WHERE s.tenant_id >= t.id AND (s.tenant_id, s.ready_at) <= (t.id, statement_timestamp() + $4)
+              AND {_CLAIMABLE}
+            ORDER BY s.tenant_id, s.ready_at LIMIT (SELECT rows FROM share)
             FOR UPDATE OF s SKIP LOCKED
         ) AS mine
         LIMIT $2
     ),
     head AS (
-        SELECT s.tenant_id, s.bucket, s.job_id FROM schedules s
+        SELECT s.tenant_id, s.bucket, s.job_id, s.lease_until, s.lease_run_id FROM schedules s
         WHERE NOT (SELECT fair FROM mode) AND {_CLAIMABLE}
         ORDER BY s.ready_at LIMIT $2
         FOR UPDATE OF s SKIP LOCKED
     ),
     picked AS MATERIALIZED (
-        SELECT tenant_id, bucket, job_id, row_number() OVER ()::int AS place
+        SELECT *, row_number() OVER ()::int AS place
         FROM (SELECT * FROM fair UNION ALL SELECT * FROM head) AS both_ways
     ),
     leased AS (
@@ -81,11 +83,10 @@ CLAIM = f"""
                     THEN rubato_run_id((extract(epoch FROM s.slot_at) * 1000000)::bigint, ($5::text[])[p.place])
                 ELSE ''
             END
-        FROM picked p JOIN schedules was
-          ON was.tenant_id = p.tenant_id AND was.bucket = p.bucket AND was.job_id = p.job_id
+        FROM picked p
         WHERE s.tenant_id = p.tenant_id AND s.bucket = p.bucket AND s.job_id = p.job_id
-        RETURNING s.*, was.lease_until AS lapsed_at,
-                  coalesce(was.lease_run_id, '') = '' AND s.lease_run_id <> ''
+        RETURNING s.*, s.xmin AS revision, p.lease_until AS lapsed_at,
+                  coalesce(p.lease_run_id, '') = '' AND s.lease_run_id <> ''
                   AND s.lease_run_id IS DISTINCT FROM s.manual_run_id AS is_new
     ),
     made AS (
@@ -104,25 +105,29 @@ CLAIM = f"""
 NEXT_READY = "SELECT statement_timestamp() AS now_at, (SELECT min(ready_at) FROM schedules) AS ready_at"
 
 # Mark claimed runs as running, at their slot at the earliest. What has another token or version by now, or is
-# suspended, is missing from the answer and left as it is.
+# suspended, is missing from the answer and left as it is. The schedules are locked, in the order of LOCK_SCHEDULES, and
+# not written: a pause that would revoke the claim waits, and then finds the run begun. `last_start_at` is set when the
+# run settles.
 START = """
     WITH held AS (
         SELECT * FROM unnest($2::text[], $3::smallint[], $4::text[], $5::bigint[], $6::integer[], $7::text[],
                              $8::timestamptz[])
                AS v (tenant_id, bucket, job_id, token, version, run_id, slot_at)
     ),
-    begun AS (
-        UPDATE schedules s SET last_start_at = greatest(clock_timestamp(), held.slot_at)
-        FROM held
-        WHERE s.tenant_id = held.tenant_id AND s.bucket = held.bucket AND s.job_id = held.job_id
-          AND s.token = held.token AND s.lease_worker = $1 AND s.version = held.version
-          AND s.lease_run_id = held.run_id AND s.deleted_at IS NULL
+    begun AS MATERIALIZED (
+        SELECT s.tenant_id, s.bucket, s.job_id, s.slot_at, s.lease_run_id
+        FROM held JOIN schedules s
+          ON s.tenant_id = held.tenant_id AND s.bucket = held.bucket AND s.job_id = held.job_id
+        WHERE s.token = held.token AND s.lease_worker = $1 AND s.version = held.version
+          AND s.lease_run_id = held.run_id AND s.slot_at = held.slot_at AND s.deleted_at IS NULL
           AND NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id = s.tenant_id AND t.suspended_reason IS NOT NULL)
-        RETURNING s.tenant_id, s.bucket, s.job_id, s.slot_at, s.lease_run_id, s.last_start_at
+        ORDER BY s.bucket, s.tenant_id, s.job_id
+        FOR NO KEY UPDATE OF s
     )
-    UPDATE runs r SET status = 'running', started_at = begun.last_start_at, worker_id = $1
+    UPDATE runs r SET status = 'running', started_at = greatest(clock_timestamp(), begun.slot_at), worker_id = $1
     FROM begun
     WHERE r.scheduled_for = begun.slot_at AND r.tenant_id = begun.tenant_id AND r.bucket = begun.bucket
+      AND r.job_id = begun.job_id AND r.trigger = 'scheduled'
       AND r.id = begun.lease_run_id AND r.status IN ('claimed', 'running')
     RETURNING r.job_id, r.started_at
     """
@@ -136,6 +141,13 @@ READ_SCHEDULES = f"""
     ORDER BY s.bucket, s.tenant_id, s.job_id
     """
 LOCK_SCHEDULES = f"{READ_SCHEDULES} FOR UPDATE OF s"
+
+# The same for rows that their claimer knows: the row's version tells whether anybody has written it since.
+LOCK_KNOWN = f"""
+    SELECT s.tenant_id, s.job_id, s.xmin AS revision FROM {_WANTED}
+    JOIN schedules s ON s.tenant_id = wanted.tenant_id AND s.bucket = wanted.bucket AND s.job_id = wanted.job_id
+    ORDER BY s.bucket, s.tenant_id, s.job_id FOR UPDATE OF s
+    """
 
 # What belongs to schedules already locked: read after the locks, in statements of their own, so that they see what
 # the transactions that held them before have committed.
@@ -158,10 +170,10 @@ READ_HINTS = f"""
     """
 READ_RUNS = """
     SELECT r.*
-    FROM unnest($1::timestamptz[], $2::text[], $3::smallint[], $4::text[])
-         AS wanted (scheduled_for, tenant_id, bucket, id)
+    FROM unnest($1::timestamptz[], $2::text[], $3::smallint[], $4::text[], $5::text[])
+         AS wanted (scheduled_for, tenant_id, bucket, job_id, id)
     JOIN runs r ON r.scheduled_for = wanted.scheduled_for AND r.tenant_id = wanted.tenant_id
-         AND r.bucket = wanted.bucket AND r.id = wanted.id
+         AND r.bucket = wanted.bucket AND r.job_id = wanted.job_id AND r.id = wanted.id
     """
 
 # Extend leases by token; a row that is missing from the answer is no longer this worker's. The rows are locked in the

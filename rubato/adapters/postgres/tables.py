@@ -244,10 +244,10 @@ runs = Table(
     Column("scheduled_for", Instant, primary_key=True),
     Column("tenant_id", Identifier, primary_key=True),
     Column("bucket", SmallInteger, primary_key=True),
-    Column("id", Identifier, primary_key=True),
-    Column("job_id", Identifier, nullable=False),
+    Column("job_id", Identifier, primary_key=True),
+    Column("trigger", Text, primary_key=True),
+    Column("id", Identifier, nullable=False),
     Column("status", Text, nullable=False),
-    Column("trigger", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("job_version", Integer, nullable=False),
@@ -276,9 +276,8 @@ runs = Table(
     _one_of("trigger", Trigger, "trigger"),
     _one_of("kind", SlotKind, "kind"),
     CheckConstraint("(status = 'skipped') = (skip_reason IS NOT NULL)", name="skip_has_reason"),
-    Index("uq_runs_slot", "scheduled_for", "tenant_id", "bucket", "job_id", "trigger", unique=True),
     Index("ix_runs_job", "tenant_id", "bucket", "job_id", "id"),
-    Index("ix_runs_tenant", "tenant_id", "id"),
+    Index("uq_runs_id", "tenant_id", "id", "scheduled_for", unique=True),  # the partition's column must stand in it
     Index("ix_runs_tests", "scheduled_for", postgresql_where=text("test_token IS NOT NULL")),  # a test not yet ended
     postgresql_partition_by="RANGE (scheduled_for)",
 )

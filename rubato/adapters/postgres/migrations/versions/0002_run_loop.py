@@ -13,6 +13,13 @@ _DIGITS = " || ".join(
 )
 
 STATEMENTS = (
+    # One row a job, slot and trigger: that is the key, and every write of the run loop goes by it. With the id in the key
+    # and the slot in an index of its own, thousands of jobs of one slot were scanned for each row that was looked for.
+    "ALTER TABLE runs DROP CONSTRAINT pk_runs",
+    "DROP INDEX uq_runs_slot",
+    "ALTER TABLE runs ADD CONSTRAINT pk_runs PRIMARY KEY (scheduled_for, tenant_id, bucket, job_id, trigger)",
+    "DROP INDEX ix_runs_tenant",
+    "CREATE UNIQUE INDEX uq_runs_id ON runs (tenant_id, id, scheduled_for)",
     # An index whose predicate names `status` forbids updating a run in place.
     "DROP INDEX ix_runs_tests",
     "CREATE INDEX ix_runs_tests ON runs (scheduled_for) WHERE test_token IS NOT NULL",
@@ -70,6 +77,11 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Undo it."""
+    op.execute("ALTER TABLE runs DROP CONSTRAINT pk_runs")
+    op.execute("ALTER TABLE runs ADD CONSTRAINT pk_runs PRIMARY KEY (scheduled_for, tenant_id, bucket, id)")
+    op.execute("CREATE UNIQUE INDEX uq_runs_slot ON runs (scheduled_for, tenant_id, bucket, job_id, trigger)")
+    op.execute("DROP INDEX uq_runs_id")
+    op.execute("CREATE INDEX ix_runs_tenant ON runs (tenant_id, id)")
     op.execute("DROP FUNCTION rubato_run_id")
     op.execute("DROP TABLE attempts")
     op.execute("CREATE INDEX ix_schedules_bucket_ready ON schedules (bucket, ready_at) WHERE ready_at IS NOT NULL")

@@ -1,12 +1,12 @@
 """How long a decision takes, beside one unmemoised cron fire in the same run."""
 
-import statistics
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from croniter import croniter
 
+from benchmarks.figures import Figure, at_most, reference
 from core.entities import (
     Author,
     Authority,
@@ -28,8 +28,8 @@ ROUNDS, CALLS = 15, 2000
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
-def measure() -> str:
-    """Return the table: medians over rounds, the spread between quartiles, the bar, and whether it is met."""
+def measure(bench: object = None) -> list[Figure]:
+    """Return medians over rounds of many calls each."""
     cron, limits = CroniterCron(), Limits()
     interval = _job(IntervalBaseline(timedelta(minutes=1)))
     daily = _job(CronBaseline("30 4 * * *", "Europe/Lisbon"))
@@ -39,23 +39,22 @@ def measure() -> str:
         _hint(HintKind.INTERVAL, Author.RULE, interval=timedelta(seconds=20)),
         _hint(HintKind.NEXT_TIME, Author.RULE, at=NOW - timedelta(seconds=1)),
     ]
-    cases: list[tuple[str, Callable[[], object], float | None]] = [
-        ("one croniter fire (reference)", lambda: croniter("30 4 * * *", NOW).get_next(datetime), None),
-        ("decide, no hints", lambda: decide(interval, (), limits, now=NOW, cron=cron), None),
-        ("decide, 4 hints", lambda: decide(interval, hints, limits, now=NOW, cron=cron), 25.0),
-        ("decide, memoised cron", lambda: decide(daily, (), limits, now=NOW, cron=cron), 40.0),
-    ]
-    rounds: dict[str, list[float]] = {name: [] for name, _, _ in cases}
+    cases: dict[str, Callable[[], object]] = {
+        "one croniter fire (reference)": lambda: croniter("30 4 * * *", NOW).get_next(datetime),
+        "decide, no hints": lambda: decide(interval, (), limits, now=NOW, cron=cron),
+        "decide, 4 hints": lambda: decide(interval, hints, limits, now=NOW, cron=cron),
+        "decide, memoised cron": lambda: decide(daily, (), limits, now=NOW, cron=cron),
+    }
+    rounds: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(ROUNDS):
-        for name, call, _ in cases:
+        for name, call in cases.items():
             rounds[name].append(_time(call))
-    reference = statistics.median(rounds[cases[0][0]])
-    lines = [f"{'what':<32}{'median us':>10}{'quartiles us':>16}{'x reference':>13}{'bar us':>8}"]
-    for name, _, bar in cases:
-        low, middle, high = statistics.quantiles(rounds[name], n=4)
-        verdict = "" if bar is None else f"{bar:>8.0f}  {'met' if middle <= bar else 'missed'}"
-        lines.append(f"{name:<32}{middle:>10.1f}{f'{low:.1f}-{high:.1f}':>16}{middle / reference:>13.2f}{verdict}")
-    return "\n".join(lines)
+    return [
+        reference("decide", "one croniter fire (reference)", rounds["one croniter fire (reference)"], "us"),
+        reference("decide", "no hints", rounds["decide, no hints"], "us"),
+        at_most("decide", "4 hints", rounds["decide, 4 hints"], 25, "us"),
+        at_most("decide", "memoised cron baseline", rounds["decide, memoised cron"], 40, "us"),
+    ]
 
 
 def _time(call: Callable[[], object]) -> float:
