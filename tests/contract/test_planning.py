@@ -2,11 +2,15 @@
 
 from datetime import timedelta
 
+import pytest
+
 from core.entities import (
     RunStatus,
 )
-from core.ports.store import JobRef
+from core.errors import LeaseLostError
+from core.ports.store import JobRef, Transition
 from core.sessions import Outcome, Plan, Session, ToolCall, Usage, Verdict
+from core.usecases.commit_plan import commit_plan
 from tests.contract.conftest import LEASE, House
 from tests.unit.loop import definition
 
@@ -25,6 +29,28 @@ async def test_planning_is_claimed_once_and_fenced(house: House) -> None:
     assert await house.store.claim_plans(limit=9, lease=LEASE, recent_runs=5) == []
     ref = JobRef(house.tenant, job.id)
     assert await house.store.claim_plans(limit=1, lease=LEASE, recent_runs=5, only=ref) == []
+
+
+async def test_planning_left_by_a_dead_planner_is_taken_up_and_its_late_session_refused(house: House) -> None:
+    job = await house.job()
+    await house.run_once()
+    (dead,) = await house.store.claim_plans(limit=1, lease=timedelta(0), recent_runs=5)
+    (living,) = await house.store.claim_plans(limit=1, lease=LEASE, recent_runs=5)
+    assert (living.token, living.seq) == (dead.token + 1, dead.seq)
+    now = await house.store.now()
+    session = Session("ses_late", house.tenant, job.id, 1, now, now, Plan(Outcome.COMPLETED, "llm", "m", ""))
+
+    def committing(token: int) -> Transition:
+        return lambda seen: commit_plan(
+            seen, token=token, seq=dead.seq, session=session, last_run_at=now, cron=house.cron, ids=house.ids
+        )
+
+    with pytest.raises(LeaseLostError):
+        await house.store.change(dead.ref, committing(dead.token))
+    assert (await house.store.sessions(house.tenant, limit=9)).items == []
+    await house.store.change(living.ref, committing(living.token))
+    planning = (await house.store.job(house.tenant, job.id)).schedule.planning
+    assert (planning.seq, planning.done_seq, planning.ready_at) == (1, 1, None)
 
 
 async def test_a_person_may_have_a_job_planned_that_is_not_due_for_it(house: House) -> None:

@@ -41,6 +41,19 @@ async def test_a_lost_workers_run_is_taken_over_under_the_same_id(house: House) 
     await house.store.change(second.ref, house.settling(second.token))
 
 
+async def test_a_claim_that_its_worker_never_marked_is_run_by_another_as_the_first_attempt(house: House) -> None:
+    await house.job()
+    (first,) = await house.claim("w1")
+    await house.expire_leases()
+    (second,) = await house.claim("w2")
+    assert (second.run_id, second.token) == (first.run_id, first.token + 1)
+    change = await house.store.change(second.ref, house.beginning(second.token, "w2", second.lapsed_at))
+    assert [(run.id, run.status, run.attempt) for run in change.runs] == [(first.run_id, RunStatus.RUNNING, 1)]
+    assert await house.store.attempts(house.tenant, first.run_id) == []
+    with pytest.raises(LeaseLostError):
+        await house.store.change(first.ref, house.beginning(first.token))
+
+
 async def test_what_a_transition_raises_leaves_nothing_behind(house: House) -> None:
     job = await house.job()
     before = await house.store.job(house.tenant, job.id)
