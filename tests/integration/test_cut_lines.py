@@ -55,3 +55,28 @@ async def test_a_last_word_of_the_server_that_was_not_read_means_that_it_is_away
                 assert await link.fetchval("SELECT 1") == 1
         finally:
             await engine.dispose()
+
+
+async def test_the_locks_of_a_process_that_stopped_between_two_messages_fall(database_url: str) -> None:
+    """It has asked the server to prepare a statement and does not read the answer: no limit but the whole's applies."""
+    async with proxy_to(urlsplit(database_url).port or 5432) as proxy:
+        url = through(database_url, proxy.own_port)
+        engine = connect(url, application="tests", pool_size=1, keyed=True, whole_s=0.5)
+        other = await asyncpg.connect(database_url)
+        try:
+            if int(await other.fetchval("SHOW server_version_num")) < 170000:
+                pytest.skip("PostgreSQL before 17 cannot limit a transaction")
+            with pytest.raises(Unavailable):  # noqa: PT012 - the process stops inside
+                async with linked(engine, deadline_s=10) as link:
+                    await link.execute("SELECT pg_advisory_xact_lock(7)")
+                    proxy.hold_answers()
+                    reading = asyncio.ensure_future(link.fetch("SELECT count(*) FROM jobs WHERE id = $1", "x"))
+                    await other.execute("SET lock_timeout = 5000")
+                    await other.execute("SELECT pg_advisory_lock(7)")
+                    proxy.heal()
+                    await reading
+            async with linked(engine) as link:
+                assert await link.fetchval("SELECT 1") == 1
+        finally:
+            await other.close()
+            await engine.dispose()
