@@ -29,15 +29,7 @@ POOL_WAIT_S = 5.0
 OLDEST_SERVER = 150000  # PostgreSQL 15
 KEY_TAKEN = "Another job has this key; choose another, or edit that job."
 _CUT_OFF = (asyncio.CancelledError, TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-_AWAY = (
-    "08",
-    "57P",
-    "53",
-    "25006",
-    "25P03",
-    "25P04",
-    "58",
-)  # connection, shutdown, resources, read-only, limits, system
+_AWAY = ("08", "57P", "53", "25006", "25P03", "25P04", "58")  # connection, shutdown, full, read-only, limits, system
 
 
 # Servers before 17 do not know the setting, and would refuse a connection that names it.
