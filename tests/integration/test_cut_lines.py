@@ -39,6 +39,26 @@ async def test_after_a_cut_off_transaction_the_next_one_commits(database_url: st
     assert 2 in numbers
 
 
+async def test_a_connection_that_was_ended_in_its_pool_is_replaced(database_url: str) -> None:
+    engine = connect(database_url, application="ended", pool_size=1, keyed=True)
+    other = await asyncpg.connect(database_url)
+    try:
+        async with linked(engine) as link:
+            await link.execute("SELECT 1")
+        await other.fetch(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'ended'"
+        )
+        await asyncio.sleep(0.1)
+        with pytest.raises(Unavailable):
+            async with linked(engine):
+                pass
+        async with linked(engine) as link:
+            assert await link.fetchval("SELECT 1") == 1
+    finally:
+        await other.close()
+        await engine.dispose()
+
+
 async def test_a_last_word_of_the_server_that_was_not_read_means_that_it_is_away(database_url: str) -> None:
     """A stopped process finds on waking that its transaction idled too long: the message first, the end after it."""
     async with proxy_to(urlsplit(database_url).port or 5432) as proxy:

@@ -180,8 +180,10 @@ async def linked(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> AsyncIte
 @asynccontextmanager
 async def _whole(connection: AsyncConnection, link: Link) -> AsyncIterator[None]:
     """A transaction that is known to be over at the end of the block, or else its connection is thrown away."""
-    begun, is_begun, is_ending, is_over = link.transaction(), False, False, False
+    begun: Any = None
+    is_begun = is_ending = is_over = False
     try:
+        begun = link.transaction()  # refused by a connection that is closed
         await begun.start()
         is_begun = True
         yield
