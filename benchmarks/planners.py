@@ -1,4 +1,4 @@
-"""`python -m benchmarks.planners`: one process of the plan loop with 200 sessions at once, as ten workers would have."""
+"""`python -m benchmarks.planners`: one process of the plan loop with 200 sessions at once, as a dozen workers have."""
 
 import asyncio
 
