@@ -1,4 +1,4 @@
-"""`python -m benchmarks.planners`: one process of the plan loop with 200 sessions at once, as a dozen workers have."""
+"""`python -m benchmarks.planners`: the plan loop with 200 sessions at once in one process, as ten workers have."""
 
 import asyncio
 

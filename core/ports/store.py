@@ -73,7 +73,7 @@ class Claimed:
 
     `run`: the row made for its slot. None: there is more to it than a slot that comes (a run that another worker left,
     a manual request, an hour of parking that is over); `core.usecases.begin` says what. `lapsed_at`: when the lease
-    before this one ended, if nobody gave it back.
+    before this one ended, if nobody gave it back. `revision`: of the schedule's row, for `Known`.
     """
 
     ref: JobRef
@@ -81,6 +81,7 @@ class Claimed:
     job: Job
     run: Run | None
     lapsed_at: datetime | None = None
+    revision: int | None = None
 
     @property
     def slot_at(self) -> datetime | None:
@@ -93,6 +94,16 @@ class Claimed:
         """Return the id of the lease's run; empty when there is none."""
         lease = self.job.schedule.lease
         return lease.run_id if lease else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a worker knows of a job that it claimed, so that it need not be read again: the job, good as long as the
+    revision of its schedule's row is this one (None: it is not), and the run's row as the worker wrote it."""
+
+    job: Job
+    revision: int | None
+    run: Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,12 +222,12 @@ class Store(Protocol):
         ...
 
     async def change_many(
-        self, work: Sequence[tuple[JobRef, Transition]], *, runs: Mapping[str, Run] | None = None
+        self, work: Sequence[tuple[JobRef, Transition]], *, known: Mapping[JobRef, Known] | None = None
     ) -> list[Change | RubatoError]:
         """Do the same for many jobs in one transaction, answers in order. One that raises a RubatoError does not
         spoil the others: its error stands in its place and nothing of it is written. Each job at most once.
 
-        `runs`: rows, by id, that the caller wrote under leases it still holds; they need not be read again."""
+        `known`: what need not be read again, by job; given (be it empty), the caller is the run loop."""
         ...
 
     # the run loop

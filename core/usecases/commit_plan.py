@@ -120,11 +120,12 @@ def _replaced(snapshot: Snapshot, proposals: Sequence[Proposal], new: Sequence[H
 
 def _seq_cleared(snapshot: Snapshot, seq: int, last_run_at: datetime | None) -> Snapshot:
     planning = snapshot.job.schedule.planning
+    is_off = snapshot.job.definition.planner is PlannerMode.OFF
     seen = [at for at in (planning.last_run_at, last_run_at) if at is not None]
     planning = evolve(
         planning,
         done_seq=seq,
-        ready_at=snapshot.now if planning.seq > seq else None,
+        ready_at=snapshot.now if planning.seq > seq and not is_off else None,
         last_run_at=max(seen, default=None),
     )
     schedule = evolve(snapshot.job.schedule, planning=planning)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from core.entities import Attempt, Job, Run, RunStatus
-from core.ports.store import Claimed, JobRef
+from core.ports.store import Claimed, JobRef, Known
 from core.usecases.settle import Finished
 
 
@@ -28,12 +28,14 @@ class Hold:
 @dataclass(slots=True, eq=False)
 class Flight:
     """A run that was marked, until it is recorded. `is_out`: its answer is not here yet. `was_unsure`: a try to record
-    it got no answer, and may have been carried out all the same."""
+    it got no answer, and may have been carried out all the same. `revision`: of the schedule's row that `job` was read
+    from, if it was not written since."""
 
     job: Job
     run: Run
     token: int
     good_until: float
+    revision: int | None = None
     task: "asyncio.Task[None] | None" = None
     finished: Finished | None = None
     park_because: str | None = None
@@ -44,6 +46,11 @@ class Flight:
     def ref(self) -> JobRef:
         """Return the job's address."""
         return JobRef(self.job.tenant_id, self.job.id)
+
+    @property
+    def known(self) -> Known:
+        """Return what need not be read again to record it."""
+        return Known(self.job, self.revision, self.run)
 
     def discarded(self, worker_id: str, now: datetime) -> Attempt:
         """Return its answer as an attempt that did not become the run's outcome."""

@@ -69,7 +69,7 @@ class Recorder:
     async def _record(self, batch: Sequence[Flight]) -> None:
         answers = await self.store.change_many(
             [(flight.ref, partial(self._settle, flight=flight)) for flight in batch],
-            runs={flight.run.id: flight.run for flight in batch},
+            known={flight.ref: flight.known for flight in batch},
         )
         refused = []
         for flight, answer in zip(batch, answers, strict=True):

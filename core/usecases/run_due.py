@@ -323,7 +323,7 @@ class RunDue:
     async def _begin(self, holds: Sequence[Hold]) -> None:
         """Look at each job under its lock: what was missed, taken over, asked for by hand or changed meanwhile."""
         answers = await self.store.change_many(
-            [(hold.claim.ref, partial(self._begin_one, claim=hold.claim)) for hold in holds], runs={}
+            [(hold.claim.ref, partial(self._begin_one, claim=hold.claim)) for hold in holds], known={}
         )
         for hold, answer in zip(holds, answers, strict=True):
             run = None
@@ -356,7 +356,8 @@ class RunDue:
         hold.has_place = False  # the flight has it now
         if run.attempt > 1:
             self.events.emit(LeaseExpired(job.tenant_id, job.id, run.id))
-        flight = Flight(job, run, hold.claim.token, hold.good_until)
+        revision = hold.claim.revision if job is hold.claim.job else None
+        flight = Flight(job, run, hold.claim.token, hold.good_until, revision)
         self._flights[job.id] = flight
         flight.task = asyncio.get_running_loop().create_task(self._fly(flight, hold.sends_at), name=run.id)
         flight.task.add_done_callback(partial(self._landed, flight, hold.claim.job))

@@ -1,12 +1,13 @@
 """Marking claimed runs as running: only what is as it was claimed, and never sooner than its slot."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from core.entities import RunStatus
+from core.entities import JobStatus, RunStatus
 from core.errors import LeaseLostError
-from core.ports.store import Claimed
+from core.ports.store import Claimed, JobRef, Known
 from core.usecases.flights import marked
 from tests.contract.conftest import AHEAD, House
 
@@ -16,14 +17,14 @@ async def status(house: House, claim: Claimed) -> RunStatus:
     return (await house.store.run(house.tenant, claim.run_id)).status
 
 
-async def test_a_run_begins_when_it_is_marked_and_its_job_knows(house: House) -> None:
+async def test_a_run_begins_when_it_is_marked(house: House) -> None:
     job = await house.job()
     (claim,) = await house.claim()
     begun = await house.store.start("w1", [claim])
     assert set(begun) == {job.id}
     run = await house.store.run(house.tenant, claim.run_id)
     assert (run.status, run.started_at, run.worker_id) == (RunStatus.RUNNING, begun[job.id], "w1")
-    assert (await house.store.job(house.tenant, job.id)).schedule.last_start_at == begun[job.id]
+    assert (await house.store.snapshot(house.tenant, job.id)).last_start_at == begun[job.id]
     assert claim.run is not None
     assert begun[job.id] >= claim.run.scheduled_for
 
@@ -88,27 +89,52 @@ async def test_a_due_slot_whose_job_was_edited_still_runs_as_the_new_version(hou
     assert [(run.id, run.status, run.job_version) for run in change.runs] == [(claim.run_id, RunStatus.RUNNING, 2)]
 
 
-async def test_rows_that_the_caller_wrote_under_its_lease_need_not_be_read_again(house: House) -> None:
+async def known_to(house: House, claims: Sequence[Claimed]) -> dict[JobRef, Known]:
+    """Mark claims, and return what their worker knows of them."""
+    begun = await house.store.start("w1", claims)
+    return {
+        claim.ref: Known(claim.job, claim.revision, marked(claim.run, begun[claim.ref.job_id]))
+        for claim in claims
+        if claim.run is not None
+    }
+
+
+async def test_what_the_worker_knows_need_not_be_read_again(house: House) -> None:
     jobs = [await house.job() for _ in range(2)]
     claims = await house.claim()
-    begun = await house.store.start("w1", claims)
-    known = {claim.run_id: marked(claim.run, begun[claim.ref.job_id]) for claim in claims[:1] if claim.run is not None}
+    known = await known_to(house, claims)
     work = [(claim.ref, house.settling(claim.token)) for claim in claims]
-    await house.store.change_many(work, runs=known)
+    await house.store.change_many(work, known=known)
     for job in jobs:
         (run,) = (await house.store.last_runs(house.tenant, [job.id])).values()
-        assert (run.status, run.started_at) == (RunStatus.SUCCEEDED, begun[job.id])
+        assert (run.status, run.started_at) == (
+            RunStatus.SUCCEEDED,
+            known[JobRef(house.tenant, job.id)].run.started_at,
+        )
+        after = (await house.store.job(house.tenant, job.id)).schedule
+        assert (after.lease, after.last_start_at, after.planning.seq) == (None, run.started_at, 1)
 
 
-async def test_rows_brought_along_do_not_replace_the_lease(house: House) -> None:
+async def test_what_others_wrote_during_a_run_is_seen_when_it_settles(house: House) -> None:
+    paused, asked, kept = [await house.job() for _ in range(3)]
+    claims = await house.claim()
+    known = await known_to(house, claims)
+    await house.jobs.pause(house.tenant, paused.id, reason="deploying")
+    await house.jobs.edit(house.tenant, asked.id, lambda old: replace(old, name="another"))
+    await house.store.renew("w1", [(claim.ref, claim.token) for claim in claims], lease=AHEAD)
+    await house.store.change_many([(claim.ref, house.settling(claim.token)) for claim in claims], known=known)
+    states = [(await house.store.job(house.tenant, job.id)).schedule.status for job in (paused, asked, kept)]
+    assert states == [JobStatus.PAUSED, JobStatus.ACTIVE, JobStatus.ACTIVE]
+    assert (await house.store.job(house.tenant, asked.id)).definition.name == "another"
+
+
+async def test_what_the_worker_knows_does_not_replace_the_lease(house: House) -> None:
     await house.job()
     (first,) = await house.claim()
-    begun = await house.store.start("w1", [first])
-    assert first.run is not None
-    known = {first.run_id: marked(first.run, begun[first.ref.job_id])}
+    known = await known_to(house, [first])
     await house.expire_leases()
     await house.claim("w2")
-    (answer,) = await house.store.change_many([(first.ref, house.settling(first.token))], runs=known)
+    (answer,) = await house.store.change_many([(first.ref, house.settling(first.token))], known=known)
     assert isinstance(answer, LeaseLostError)
     assert await status(house, first) is RunStatus.RUNNING
 
@@ -118,6 +144,6 @@ async def test_nothing_to_do_is_nothing_done(house: House, count: int) -> None:
     await house.job()
     claims = (await house.claim())[:count]
     assert len(await house.store.start("w1", claims)) == count
-    assert await house.store.change_many([], runs={}) == []
+    assert await house.store.change_many([], known={}) == []
     assert await house.store.renew("w1", [], lease=AHEAD) == []
     await house.store.release("w1", [])

@@ -28,13 +28,15 @@ class Request:
 
 @dataclass
 class Target:
-    """Answers. `on_request` is told of each arrival at once. `is_kind`: it has become quick and well."""
+    """Answers. `on_request` is told of each arrival at once. `hangs`: the share of requests that it keeps for longer
+    than a lease. `is_kind`: it has become quick and well."""
 
     loop: VirtualLoop
     rng: Random
     faults: Faults
     on_request: Callable[[Request], None]
     requests: list[Request] = field(default_factory=list)
+    hangs: float = 0.2
     is_kind: bool = False
 
     def __post_init__(self) -> None:
@@ -75,9 +77,9 @@ class Target:
         """Return how long the answer takes: mostly a moment, at times longer than a lease."""
         rng = self.rng
         draw = rng.random()
-        if url.startswith(PLAIN) or self.is_kind or draw < 0.6:
+        if url.startswith(PLAIN) or self.is_kind or draw < 0.75 - self.hangs:
             return 0.003 + rng.random() * 0.2
-        return rng.random() * 4 if draw < 0.8 else 8 + rng.random() * 22
+        return rng.random() * 4 if draw < 1 - self.hangs else 8 + rng.random() * 22
 
     def _answer(self, url: str, takes_s: float) -> HttpResult:
         rng = self.rng

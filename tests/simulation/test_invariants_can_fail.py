@@ -5,7 +5,7 @@ import pytest
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.world import play
 
-WITHIN_SEEDS = 150
+WITHIN_SEEDS = 400
 
 
 def first_seed(name: str) -> int | None:

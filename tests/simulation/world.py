@@ -82,7 +82,7 @@ class World:
             self.seen.observe,
             self._died,
         )
-        self.target = Target(self.loop, rng, self.faults, self.seen.on_request)
+        self.target = Target(self.loop, rng, self.faults, self.seen.on_request, hangs=pick(rng, (0.1, 0.15, 0.2, 0.5)))
         self.faults_s = 10 + 18 * rng.random()
         self.traits = Traits(
             batch_size=pick(rng, (1, 2, 3, 20, 50, 100, 200, 200, 200, 200)),

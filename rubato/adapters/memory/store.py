@@ -36,6 +36,7 @@ from core.ports.store import (
     Claims,
     JobFilter,
     JobRef,
+    Known,
     Page,
     PlanClaim,
     RunFilter,
@@ -142,7 +143,7 @@ class MemoryStore:
             return change
 
     async def change_many(
-        self, work: Sequence[tuple[JobRef, Transition]], *, runs: Mapping[str, Run] | None = None
+        self, work: Sequence[tuple[JobRef, Transition]], *, known: Mapping[JobRef, Known] | None = None
     ) -> list[Change | RubatoError]:
         """Do the same for many jobs; an error stands in its job's place."""
         answers: list[Change | RubatoError] = []

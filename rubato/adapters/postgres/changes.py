@@ -1,14 +1,14 @@
 """Lock, compute, write: how every change to jobs is carried out, many at a time, in a handful of statements."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from core.entities import Attempt, Decision, Definition, Hint, Job, Limits, Run
 from core.errors import NotFound, RubatoError
 from core.ids import bucket_of, slot_of
-from core.ports.store import Change, JobRef, Snapshot, Transition
+from core.ports.store import Change, JobRef, Known, Snapshot, Transition
 from rubato.adapters.postgres import bulk, queries, tables
 from rubato.adapters.postgres.codec import (
     Row,
@@ -81,35 +81,47 @@ async def read_snapshots(
     lock: bool,
     operator_minimum: timedelta,
     definitions: Definitions | None = None,
-    runs: Mapping[str, Run] | None = None,
+    known: Mapping[JobRef, Known] | None = None,
 ) -> dict[JobRef, Snapshot]:
-    """Read what transitions see, for all jobs at once; unknown jobs are missing from the answer.
-
-    `runs`: rows that the caller wrote itself under the lease it still has to prove; they are not read again.
-    """
-    statement = queries.LOCK_SCHEDULES if lock else queries.READ_SCHEDULES
-    schedules = await link.fetch(statement, *addresses(refs))
-    if not schedules:
+    """Read what transitions see, for all jobs at once; unknown jobs are missing from the answer."""
+    known = known or {}
+    jobs = await _unwritten(link, known) if lock and known else {}
+    rest = [ref for ref in refs if ref not in jobs]
+    rows = []
+    if rest:
+        rows = await link.fetch(queries.LOCK_SCHEDULES if lock else queries.READ_SCHEDULES, *addresses(rest))
+        defined = await read_definitions(link, rows, definitions or Definitions())
+        for row in rows:
+            ref = JobRef(row["tenant_id"], row["job_id"])
+            jobs[ref] = job_from(row, defined[ref])
+    if not jobs:
         return {}
-    found = addresses([JobRef(row["tenant_id"], row["job_id"]) for row in schedules])
-    defined = await read_definitions(link, schedules, definitions or Definitions())
-    limits, now = await read_limits(link, {row["tenant_id"] for row in schedules}, operator_minimum)
-    hints = await _read_hints(link, found)
-    known = await _read_runs(link, schedules, runs or {})
+    limits, now = await read_limits(link, {ref.tenant_id for ref in jobs}, operator_minimum)
+    hints = await _read_hints(link, addresses(jobs))
+    runs = {each.run.id: each.run for each in known.values()}
+    runs |= await _read_runs(link, rows, runs)
     answer = {}
-    for row in schedules:
-        ref = JobRef(row["tenant_id"], row["job_id"])
-        job = job_from(row, defined[ref])
+    for ref, job in jobs.items():
         lease, manual = job.schedule.lease, job.schedule.manual
         answer[ref] = Snapshot(
             job=job,
             hints=tuple(hints.get(ref, ())),
             limits=limits[ref.tenant_id],
             now=now,
-            run=known.get(lease.run_id) if lease else None,
-            manual_run=known.get(manual.run_id) if manual else None,
+            run=runs.get(lease.run_id) if lease else None,
+            manual_run=runs.get(manual.run_id) if manual else None,
         )
     return answer
+
+
+async def _unwritten(link: Link, known: Mapping[JobRef, Known]) -> dict[JobRef, Job]:
+    """Lock the rows of known jobs, and return the jobs that nobody has written since they were claimed."""
+    found = {}
+    for row in await link.fetch(queries.LOCK_KNOWN, *addresses(known)):
+        ref = JobRef(row["tenant_id"], row["job_id"])
+        if known[ref].revision == row["revision"]:
+            found[ref] = known[ref].job
+    return found
 
 
 def job_from(row: Row, defined: tuple[Definition, datetime]) -> Job:
@@ -151,7 +163,7 @@ async def change_many(
     *,
     operator_minimum: timedelta,
     definitions: Definitions | None = None,
-    runs: Mapping[str, Run] | None = None,
+    known: Mapping[JobRef, Known] | None = None,
 ) -> list[Change | RubatoError]:
     """Carry out transitions in the link's transaction. A RubatoError stands in its job's place."""
     snapshots = await read_snapshots(
@@ -160,7 +172,7 @@ async def change_many(
         lock=True,
         operator_minimum=operator_minimum,
         definitions=definitions,
-        runs=runs,
+        known=known,
     )
     answers: list[Change | RubatoError] = []
     accepted: list[tuple[Snapshot, Change]] = []
@@ -264,20 +276,18 @@ async def _read_hints(link: Link, where: Sequence[list[Any]]) -> dict[JobRef, li
     return hints
 
 
-async def _read_runs(link: Link, schedules: Sequence[Row], known: Mapping[str, Run]) -> dict[str, Run]:
-    found, wanted = {}, []
+async def _read_runs(link: Link, schedules: Sequence[Row], but: Container[str]) -> dict[str, Run]:
+    """Return the runs that schedules name, `but` those."""
+    wanted = []
     for row in schedules:
         for run_id in (row["lease_run_id"] if row["lease_until"] else None, row["manual_run_id"]):
-            if not run_id:
-                continue
-            if run_id in known:
-                found[run_id] = known[run_id]
-            elif (slot := slot_of(run_id)) is not None:
+            slot = slot_of(run_id) if run_id and run_id not in but else None
+            if slot is not None:
                 wanted.append((slot, row["tenant_id"], row["bucket"], row["job_id"], run_id))
-    if wanted:
-        columns = (list(column) for column in zip(*wanted, strict=True))
-        found |= {row["id"]: run_from(row) for row in await link.fetch(queries.READ_RUNS, *columns)}
-    return found
+    if not wanted:
+        return {}
+    columns = (list(column) for column in zip(*wanted, strict=True))
+    return {row["id"]: run_from(row) for row in await link.fetch(queries.READ_RUNS, *columns)}
 
 
 def addresses(refs: Iterable[JobRef]) -> tuple[list[str], list[int], list[str]]:

@@ -19,7 +19,8 @@ _CLAIMABLE = """s.ready_at <= statement_timestamp() + $4
 #
 # The head of the queue is taken as it stands, unless ($7) it is long, or rows of suspended or held-back tenants ($8)
 # may lie in it: then the due tenants are walked through their own index, passing over what may not run without
-# touching a row of it, and each gets an equal share. A million rows of one tenant cost the others nothing.
+# touching a row of it, and each gets an equal share. A million rows of one tenant cost the others nothing: a tenant is
+# looked for as a range, since for an equality the planner may take the index on `ready_at` alone and filter.
 CLAIM = f"""
     WITH RECURSIVE mode AS MATERIALIZED (
         SELECT $7::boolean OR cardinality($8::text[]) > 0
@@ -52,8 +53,9 @@ CLAIM = f"""
         FROM (SELECT * FROM due_tenants ORDER BY ready_at LIMIT $2) AS t
         CROSS JOIN LATERAL (
             SELECT s.tenant_id, s.bucket, s.job_id, s.lease_until, s.lease_run_id FROM schedules s
-            WHERE s.tenant_id = t.id AND {_CLAIMABLE}
-            ORDER BY s.ready_at LIMIT (SELECT rows FROM share)
+            WHERE s.tenant_id >= t.id AND (s.tenant_id, s.ready_at) <= (t.id, statement_timestamp() + $4)
+              AND {_CLAIMABLE}
+            ORDER BY s.tenant_id, s.ready_at LIMIT (SELECT rows FROM share)
             FOR UPDATE OF s SKIP LOCKED
         ) AS mine
         LIMIT $2
@@ -83,7 +85,7 @@ CLAIM = f"""
             END
         FROM picked p
         WHERE s.tenant_id = p.tenant_id AND s.bucket = p.bucket AND s.job_id = p.job_id
-        RETURNING s.*, p.lease_until AS lapsed_at,
+        RETURNING s.*, s.xmin AS revision, p.lease_until AS lapsed_at,
                   coalesce(p.lease_run_id, '') = '' AND s.lease_run_id <> ''
                   AND s.lease_run_id IS DISTINCT FROM s.manual_run_id AS is_new
     ),
@@ -139,6 +141,13 @@ READ_SCHEDULES = f"""
     ORDER BY s.bucket, s.tenant_id, s.job_id
     """
 LOCK_SCHEDULES = f"{READ_SCHEDULES} FOR UPDATE OF s"
+
+# The same for rows that their claimer knows: the row's version tells whether anybody has written it since.
+LOCK_KNOWN = f"""
+    SELECT s.tenant_id, s.job_id, s.xmin AS revision FROM {_WANTED}
+    JOIN schedules s ON s.tenant_id = wanted.tenant_id AND s.bucket = wanted.bucket AND s.job_id = wanted.job_id
+    ORDER BY s.bucket, s.tenant_id, s.job_id FOR UPDATE OF s
+    """
 
 # What belongs to schedules already locked: read after the locks, in statements of their own, so that they see what
 # the transactions that held them before have committed.

@@ -38,6 +38,7 @@ from core.ports.store import (
     Claims,
     JobFilter,
     JobRef,
+    Known,
     Page,
     PlanClaim,
     RunFilter,
@@ -194,12 +195,12 @@ class PostgresStore:
         return answer
 
     async def change_many(
-        self, work: Sequence[tuple[JobRef, Transition]], *, runs: Mapping[str, Run] | None = None
+        self, work: Sequence[tuple[JobRef, Transition]], *, known: Mapping[JobRef, Known] | None = None
     ) -> list[Change | RubatoError]:
         """Do the same for many jobs in one transaction, tried again when it lost against another."""
         if not work:
             return []
-        batch = len(work) > 1 or runs is not None
+        batch = len(work) > 1 or known is not None
         for _ in range(_ATTEMPTS):
             try:
                 async with linked(self._loop_engine if batch else self._engine) as link:
@@ -208,7 +209,7 @@ class PostgresStore:
                         work,
                         operator_minimum=self._operator_minimum,
                         definitions=self._definitions if batch else None,
-                        runs=runs,
+                        known=known,
                     )
             except (DBAPIError, asyncpg.PostgresError) as error:
                 if not must_retry(error):
@@ -248,7 +249,7 @@ class PostgresStore:
             ref = JobRef(row["tenant_id"], row["job_id"])
             job = job_from(row, defined[ref])
             run = _claimed_run(row, worker_id) if row["is_new"] else None
-            claimed.append(Claimed(ref, row["token"], job, run, row["lapsed_at"]))
+            claimed.append(Claimed(ref, row["token"], job, run, row["lapsed_at"], row["revision"]))
         return Claims(state["now_at"], tuple(claimed), state["ready_at"], heard_at)
 
     async def start(self, worker_id: str, claims: Sequence[Claimed]) -> dict[str, datetime]:
@@ -282,7 +283,7 @@ class PostgresStore:
         """Give back claims that were not sent; their rows go."""
         answers = await self.change_many(
             [(ref, partial(give_back, worker_id=worker_id, token=token, hold_back=hold_back)) for ref, token in held],
-            runs={},
+            known={},
         )
         back = [ref for (ref, _), answer in zip(held, answers, strict=True) if not isinstance(answer, RubatoError)]
         if back and hold_back:
