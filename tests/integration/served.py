@@ -24,8 +24,8 @@ from core.usecases.plan_due import PlanDue
 from core.usecases.settle import Finished, settle
 from rubato.adapters.clock import SystemClock
 from rubato.adapters.cron import CroniterCron
-from rubato.adapters.http.dispatcher import check_headers
 from rubato.adapters.http.guard import AddressPolicy, check_url
+from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.engine import connect
