@@ -156,8 +156,8 @@ def skipping_forgets_the_slot(patch: Patch) -> None:
 def runs_are_not_counted(patch: Patch) -> None:
     after_run = core.usecases.settle.after_run
 
-    def uncounted(definition: Any, schedule: Schedule, *args: Any) -> Schedule:
-        return replace(after_run(definition, schedule, *args), counted_runs=schedule.counted_runs)
+    def uncounted(definition: Any, schedule: Schedule, *args: Any) -> dict[str, Any]:
+        return {**after_run(definition, schedule, *args), "counted_runs": schedule.counted_runs}
 
     patch.setattr(core.usecases.settle, "after_run", uncounted)
 
@@ -208,7 +208,8 @@ def the_webhook_id_names_the_attempt(patch: Patch) -> None:
     request = core.usecases.sending._request
 
     def numbered(job: Job, run: Run) -> Any:
-        return replace(request(job, run), webhook_id=f"{request(job, run).webhook_id}-{run.attempt}")
+        made = request(job, run)
+        return made._replace(webhook_id=f"{made.webhook_id}-{run.attempt}")
 
     patch.setattr(core.usecases.sending, "_request", numbered)
 
