@@ -12,7 +12,7 @@ from pydantic.alias_generators import to_camel
 MS = timedelta(milliseconds=1)
 DEEPEST = 100  # levels of nesting in opaque JSON
 LARGEST_NUMBER = 2**63
-_LOOKS_LIKE_AN_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d", re.ASCII)
+_LOOKS_LIKE_AN_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d", re.ASCII)
 LONGEST_MS = 316_224_000_000  # ten years; beyond it arithmetic on instants leaves the calendar
 
 
