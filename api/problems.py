@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from core.errors import Conflict, InvalidInput, Issue, NotFound, RubatoError, Unavailable
 
@@ -124,7 +125,7 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
 def _issue(error: Mapping[str, Any]) -> Issue:
     """Translate one of pydantic's errors. Its `input` is left out: it may be a secret."""
     place, *path = error["loc"]
-    kind, message = error["type"], str(error["msg"])
+    kind, message = error["type"], str(error["msg"]).removeprefix("Value error, ")
     if kind == "json_invalid":
         return Issue("", "invalid_json", "The body is not valid JSON.")
     if place in ("query", "path", "header"):
@@ -136,7 +137,7 @@ def _issue(error: Mapping[str, Any]) -> Issue:
         return Issue(pointer, "unknown_field", f"{name} is not a field here; check its spelling or leave it out.")
     if kind == "missing":
         return Issue(pointer, "required", f"{name} is required.")
-    return Issue(pointer, kind, f"{name}: {message.removeprefix('Value error, ')}")
+    return Issue(pointer, kind, f"{name}: {message}")
 
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
@@ -145,7 +146,16 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
     details = {404: "There is nothing at this address.", 405: "This address does not take that method."}
     code = codes.get(error.status_code, "http_error")
     detail = details.get(error.status_code, str(error.detail))
-    return answer(_request_id(request), error.status_code, code, detail, headers=error.headers)
+    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    return answer(_request_id(request), error.status_code, code, detail, headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """Return every method that this address takes; the router names the first route's only (RFC 9110, 15.5.6)."""
+    methods = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+    scope = request.scope
+    full = [m for m in methods if any(r.matches({**scope, "method": m})[0] is Match.FULL for r in request.app.routes)]
+    return ", ".join(sorted(full))
 
 
 async def _on_unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -1,6 +1,7 @@
 """How values travel: camelCase out, camelCase or snake_case in, strict types, instants in UTC, durations in ms."""
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from pydantic.alias_generators import to_camel
 MS = timedelta(milliseconds=1)
 DEEPEST = 100  # levels of nesting in opaque JSON
 LARGEST_NUMBER = 2**63
+_LOOKS_LIKE_AN_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d", re.ASCII)
 LONGEST_MS = 316_224_000_000  # ten years; beyond it arithmetic on instants leaves the calendar
 
 
@@ -66,8 +68,9 @@ def _aware(value: datetime) -> datetime:
 
 
 def _text(value: Any) -> Any:
-    if not isinstance(value, str | datetime):
-        raise ValueError("must be an RFC 3339 instant, such as 2026-01-31T12:00:00Z")  # noqa: TRY004 - pydantic's way
+    """Refuse what pydantic would read beyond RFC 3339, such as "0", the seconds of an epoch."""
+    if not isinstance(value, datetime) and not (isinstance(value, str) and _LOOKS_LIKE_AN_INSTANT.match(value)):
+        raise ValueError("must be an RFC 3339 instant, such as 2026-01-31T12:00:00Z")
     return value
 
 

@@ -225,6 +225,9 @@ def park(snapshot: Snapshot, reason: str) -> Change:
     now, schedule = snapshot.now, snapshot.job.schedule
     unsent = {run.id: run for run in (snapshot.run, snapshot.manual_run) if run and run.status is RunStatus.CLAIMED}
     rows = tuple(_as_skipped(run, "parked", now) for run in unsent.values())
+    if snapshot.run is not None and snapshot.run.status is RunStatus.RUNNING and schedule.lease is not None:
+        lost = evolve(snapshot.run, status=RunStatus.FAILED, finished_at=now, error_message=f"Given up: {reason}"[:500])
+        rows = (*rows, lost)
     slots = [run.scheduled_for for run in rows if run.trigger is not Trigger.MANUAL]
     last_slot_at = max((at for at in (*slots, schedule.last_slot_at) if at is not None), default=None)
     schedule = evolve(schedule, token=schedule.token + 1, lease=None, manual=None, last_slot_at=last_slot_at)

@@ -37,7 +37,7 @@ from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.embedded import EmbeddedPostgres
-from rubato.adapters.postgres.engine import IDLE_IN_TRANSACTION_S, Engine, connect, wait_until_ready
+from rubato.adapters.postgres.engine import CALL_S, IDLE_IN_TRANSACTION_S, Engine, connect, wait_until_ready
 from rubato.adapters.postgres.migrate import ensure_partitions, migrate, require_schema
 from rubato.adapters.postgres.quota import PostgresQuota
 from rubato.adapters.postgres.store import PostgresStore
@@ -54,6 +54,7 @@ from worker.supervisor import Signals, Supervisor, signals
 DEFAULT_WORKER_PORT = 3001
 CLAIM_AHEAD = timedelta(milliseconds=500)
 IDLES_A_LEASE = 5  # a stopped process lets go of its locks while the others can still renew their leases
+WHOLES_A_LEASE = 4  # nor does any other transaction keep them for longer
 ADMISSION_RAMP = timedelta(seconds=1)
 log = structlog.get_logger("rubato")
 
@@ -78,10 +79,12 @@ class Core:
 async def core(settings: Settings, url: str, *, application: str) -> AsyncIterator[Core]:
     """Connect, waiting for the database as long as the settings say."""
     policy = AddressPolicy(settings.egress_allow)
-    idle_s = min(IDLE_IN_TRANSACTION_S, settings.lock_ttl_ms / 1000 / IDLES_A_LEASE)
-    engine = connect(url, application=application, idle_s=idle_s)
-    loop_engine = connect(url, application=f"{application} loop", pool_size=4, keyed=True, idle_s=idle_s)
-    renewal_engine = connect(url, application=f"{application} renewals", pool_size=1, keyed=True, idle_s=idle_s)
+    lease_s = settings.lock_ttl_ms / 1000
+    idle_s, whole_s = min(IDLE_IN_TRANSACTION_S, lease_s / IDLES_A_LEASE), min(CALL_S, lease_s / WHOLES_A_LEASE)
+    limited = partial(connect, url, idle_s=idle_s, whole_s=whole_s)
+    engine = limited(application=application)
+    loop_engine = limited(application=f"{application} loop", pool_size=4, keyed=True)
+    renewal_engine = limited(application=f"{application} renewals", pool_size=1, keyed=True)
     engines = (engine, loop_engine, renewal_engine)  # none of them opens a connection before it needs one
     try:
         await wait_until_ready(engine, url, timeout_s=settings.database_wait_ms / 1000)

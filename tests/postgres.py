@@ -51,13 +51,13 @@ def template(postgres_url: str) -> Iterator[str]:
 @pytest.fixture
 def empty_database_url(postgres_url: str) -> Iterator[str]:
     """Return the address of a database without tables."""
-    yield from _fresh(postgres_url, "template1")
+    yield from fresh(postgres_url, "template1")
 
 
 @pytest.fixture
 def database_url(postgres_url: str, template: str) -> Iterator[str]:
     """Return the address of a fresh, migrated database."""
-    yield from _fresh(postgres_url, template)
+    yield from fresh(postgres_url, template)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def database(url: str, name: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, f"/{name}", parts.query, ""))
 
 
-def _fresh(url: str, template: str) -> Iterator[str]:
+def fresh(url: str, template: str) -> Iterator[str]:
     name = f"rubato_test_{os.getpid()}_{next(_numbers)}"
     asyncio.run(_execute(url, f"CREATE DATABASE {name} TEMPLATE {template}"))
     yield database(url, name)

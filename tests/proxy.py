@@ -27,7 +27,8 @@ class Proxy:
 
     `delay_s`: added to every chunk, each way. `hides_ends`: a side that closes is not reported to the other. `black_hole()`: bytes and new connections are held back, and go on when
     it heals, as TCP repeats what was lost. `go_half_open()`: lines of that moment, and those made until it heals, never
-    carry a byte again, though nobody is told. `reset()`: every line ends at once, with an RST.
+    carry a byte again, though nobody is told. `hold_answers()`: only what the server says is held back. `reset()`: every
+    line ends at once, with an RST.
     """
 
     port: int
@@ -35,6 +36,7 @@ class Proxy:
     hides_ends: bool = False
     _lines: set[_Line] = field(default_factory=set)
     _passes: asyncio.Event = field(default_factory=asyncio.Event)
+    _answers_pass: asyncio.Event = field(default_factory=asyncio.Event)
     _makes_dead_lines: bool = False
     _server: asyncio.Server | None = None
     _tasks: "set[asyncio.Task[None]]" = field(default_factory=set)
@@ -54,6 +56,10 @@ class Proxy:
         """Hold everything back."""
         self._passes.clear()
 
+    def hold_answers(self) -> None:
+        """Hold back what the server says, as if the client did not read."""
+        self._answers_pass.clear()
+
     def go_half_open(self) -> None:
         """Let every line die without a word."""
         self._makes_dead_lines = True
@@ -65,6 +71,7 @@ class Proxy:
         self.delay_s = 0.0
         self._makes_dead_lines = False
         self._passes.set()
+        self._answers_pass.set()
 
     def reset(self) -> int:
         """End every line with an RST; return how many there were."""
@@ -101,6 +108,8 @@ class Proxy:
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
             await self._passes.wait()
+            if sink is line.client:
+                await self._answers_pass.wait()
             if line.is_dead:
                 continue
             sink.write(chunk)

@@ -21,19 +21,28 @@ LEASE_CHECKS_A_LEASE = 24
 
 def run_service(runs: RunDue, clock: Clock, events: Events, *, poll: timedelta) -> Service:
     """Claim and start what is due; sleep to the next due instant or a wake-up, at most `poll`."""
-    wakes_at: list[float] = [0.0]  # on the monotonic clock
+    wakes_at = announced = 0.0  # on the monotonic clock
 
     async def turn() -> float:
+        nonlocal wakes_at, announced
+        announced = float("inf")
         done = await runs.run_once()
         events.emit(LoopTurned("run"))
+        now = clock.monotonic()
         seconds = _until_next(done, poll.total_seconds())
-        wakes_at[0] = clock.monotonic() + seconds
+        seconds = min(
+            seconds, max(announced - now, CLAIM_GAP_S)
+        )  # what was told meanwhile, the claim may not have seen
+        wakes_at = now + seconds
         return seconds
 
     service = Service("run", turn, events)
 
     def ready(seconds: float) -> None:
-        if clock.monotonic() + seconds - runs.ahead.total_seconds() / 2 < wakes_at[0]:
+        nonlocal announced
+        at = clock.monotonic() + seconds - runs.ahead.total_seconds() / 2
+        announced = min(announced, at)
+        if at < wakes_at:
             service.wake()
 
     runs.on_ready = ready

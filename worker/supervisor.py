@@ -51,7 +51,7 @@ class Supervisor:
         finally:
             await _cancelled(hurry)
             await _cancelled(ending)
-            left = await self._runs.drain(0) if self._runs is not None else 0
+            left = await self._runs.abandon() if self._runs is not None else 0
             if left:
                 log.warning("ended with runs in flight; another worker takes them over", runs=left)
             for service in keepers:
@@ -60,10 +60,18 @@ class Supervisor:
                         await service.stop()
 
     async def _end(self, services: Sequence[Service]) -> None:
-        """Stop these, and let the runs in flight finish; nothing new begins once the run loop has stopped."""
+        """Stop these, and let the runs in flight finish. What was claimed and not sent is given back as soon as the run
+        loop has stopped; a planner that waits for its model keeps nobody."""
+        claiming = [service for service in services if service.name == "run"]
         async with asyncio.TaskGroup() as group:
             for service in services:
-                group.create_task(service.stop())
+                if service not in claiming:
+                    group.create_task(service.stop())
+            group.create_task(self._end_runs(claiming))
+
+    async def _end_runs(self, claiming: Sequence[Service]) -> None:
+        for service in claiming:
+            await service.stop()
         if self._runs is not None:
             with contextlib.suppress(Unavailable):  # what was not given back is free when its lease ends
                 await self._runs.close()

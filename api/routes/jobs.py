@@ -9,7 +9,7 @@ from api.auth import Given, Who
 from api.paging import DEFAULT_LIMIT, Cursor, Limit, page_size, read_cursor, render_page
 from api.problems import Problem, invalid
 from api.routes.documented import EXAMPLE_JOB, problems
-from api.schemas.jobs import JobIn, JobOut, PauseIn, VersionOut, definition_out, job_out, patched
+from api.schemas.jobs import JobIn, JobOut, PauseIn, VersionOut, definition_out, job_out, patch_schema, patched
 from api.schemas.runs import RunOut, run_out
 from api.schemas.sessions import SessionOut, session_out
 from api.services import Services
@@ -95,7 +95,7 @@ async def show(job_id: str, given: Given, who: Who, response: Response) -> JobOu
         "requestBody": {
             "required": True,
             "content": {
-                media: {"schema": {"type": "object"}, "example": {"baselineIntervalMs": 120000}}
+                media: {"schema": patch_schema(), "example": {"baselineIntervalMs": 120000}}
                 for media in ("application/merge-patch+json", "application/json")
             },
         }

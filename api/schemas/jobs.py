@@ -339,6 +339,13 @@ def patched(old: Definition, patch: Mapping[str, Any]) -> Definition:
         raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found]) from None
 
 
+def patch_schema() -> dict[str, Any]:
+    """Return the JSON schema of a merge-patch: the fields of a job, none of them required."""
+    schema = JobIn.model_json_schema(by_alias=True, ref_template="#/components/schemas/{model}")
+    left_out = ("$defs", "required", "title", "description")
+    return {name: value for name, value in schema.items() if name not in left_out}
+
+
 def _camel(patch: Mapping[str, Any]) -> dict[str, Any]:
     """Return a patch with its fields in camelCase; JobIn has already refused two spellings of one."""
     aliases = {name: field.alias or name for name, field in JobIn.model_fields.items()}

@@ -263,6 +263,10 @@ class Store(Protocol):
         """Extend leases by token; return the jobs whose lease this worker no longer holds."""
         ...
 
+    async def held_by(self, worker_id: str) -> list[tuple[JobRef, int]]:
+        """Return the jobs that are leased to a worker, with their tokens; leases that have ended are left out."""
+        ...
+
     async def release(
         self, worker_id: str, held: Sequence[tuple[JobRef, int]], *, hold_back: timedelta = timedelta(0)
     ) -> None:

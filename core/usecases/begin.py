@@ -40,13 +40,32 @@ LAST_ATTEMPT = 8  # workers may be killed for other reasons than this run; but n
 class Beginning:
     """What a worker brings to the beginning of a run. `grace`: a slot later than this was missed.
 
-    `heartbeat`: when the worker that held the job before was last heard of; None: nobody left it behind.
+    `lapsed_at`: when the `lease` of the worker that held the job before ended; None: nobody left it behind.
     """
 
     token: int
     worker_id: str
     grace: timedelta
-    heartbeat: datetime | None = None
+    lapsed_at: datetime | None = None
+    lease: timedelta = timedelta(0)
+
+    @property
+    def heartbeat(self) -> datetime | None:
+        """Return when the worker that held the job before was last heard of."""
+        return self.lapsed_at - self.lease if self.lapsed_at is not None else None
+
+    def has_marked(self, run: Run) -> bool:
+        """Tell whether a `running` run was marked under this very claim, by a write whose answer never came."""
+        if self.lapsed_at is None:
+            return True
+        return run.worker_id == self.worker_id and run.started_at is not None and run.started_at >= self.lapsed_at
+
+    def is_missed(self, slot: Slot, run: Run, now: datetime) -> bool:
+        """Tell whether a slot is later than the grace. A run that was claimed in time and never sent, since its worker
+        died, is not: it counts from the end of that worker's lease."""
+        if self.lapsed_at is None:
+            return now - slot.at > self.grace
+        return run.created_at - slot.at > self.grace or now - self.lapsed_at > self.grace
 
 
 def begin(snapshot: Snapshot, given: Beginning, *, cron: Cron, ids: Ids) -> Change:
@@ -61,8 +80,8 @@ def begin(snapshot: Snapshot, given: Beginning, *, cron: Cron, ids: Ids) -> Chan
         raise LeaseLostError
     if run is None or run.status not in (RunStatus.CLAIMED, RunStatus.RUNNING):
         return _decide_afresh(snapshot, cron=cron, ids=ids)
-    if run.status is RunStatus.RUNNING and given.heartbeat is None:
-        return Change(snapshot.job, "begin", runs=(run,))  # marked under this very claim; its answer never came
+    if run.status is RunStatus.RUNNING and given.has_marked(run):
+        return Change(snapshot.job, "begin", runs=(run,))
     if run.status is RunStatus.RUNNING:
         return _take_over(snapshot, run, given, cron=cron, ids=ids)
     if snapshot.job.deleted_at is not None:
@@ -74,7 +93,7 @@ def begin(snapshot: Snapshot, given: Beginning, *, cron: Cron, ids: Ids) -> Chan
         return _start(snapshot, run, given.worker_id)
     if schedule.slot is None:
         raise LeaseLostError
-    if snapshot.now - schedule.slot.at > given.grace:
+    if given.is_missed(schedule.slot, run, snapshot.now):
         return _catch_up(snapshot, schedule.slot, run, given.worker_id, cron=cron, ids=ids)
     return _start(snapshot, run, given.worker_id)
 

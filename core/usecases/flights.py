@@ -1,7 +1,7 @@
 """What a worker has in its hands: claims it holds to their slots, and runs it has sent and not recorded yet."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from core.entities import Attempt, Job, Run, RunStatus
@@ -29,7 +29,7 @@ class Hold:
 class Flight:
     """A run that was marked, until it is recorded. `is_out`: its answer is not here yet. `was_unsure`: a try to record
     it got no answer, and may have been carried out all the same. `revision`: of the schedule's row that `job` was read
-    from, if it was not written since."""
+    from, if it was not written since. `tried`: outcomes that were tried to be recorded."""
 
     job: Job
     run: Run
@@ -41,6 +41,7 @@ class Flight:
     park_because: str | None = None
     is_out: bool = True
     was_unsure: bool = False
+    tried: set[RunStatus] = field(default_factory=set)
 
     @property
     def ref(self) -> JobRef:

@@ -9,6 +9,7 @@ from core.ports.clock import Clock
 FIRST_SHARE = 0.25  # of the places, at a start or after an outage
 LEAD_S = 0.1  # claimed beyond the places that are free: what gets one within this time at the present rate
 LONGEST_LEAD = 10  # times the places
+STALE_S = 1.0  # without a run that ends, after which the rate is not believed
 MEASURED_S = 0.2  # the rate is an average over stretches of at least this, each worth half of all before
 
 
@@ -41,7 +42,10 @@ class Pace:
 
     def lead(self) -> int:
         """Return how many claims to hold beyond the places."""
-        return min(LONGEST_LEAD * self.places, int(self._rate * (self.ahead.total_seconds() + LEAD_S)))
+        rate = self._rate
+        if self._counted_from is not None and (waited_s := self.clock.monotonic() - self._counted_from) > STALE_S:
+            rate = min(rate, self._counted / waited_s)  # nothing ends any more: targets hang
+        return min(LONGEST_LEAD * self.places, int(rate * (self.ahead.total_seconds() + LEAD_S)))
 
     def count(self, runs: int) -> None:
         """Count runs that ended; their rate is what `lead` goes by."""

@@ -17,9 +17,11 @@ Item = TypeVar("Item")
 
 @lru_cache(maxsize=20_000)
 def host_of(url: str) -> str:
-    """Return host and port of a URL, as the key of a limit."""
+    """Return host and port of a URL, as the key of a limit: spelled one way, however it was written."""
     try:
-        return urlsplit(url).netloc.lower()
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme.lower() == "https" else 80)
+        return f"{(parts.hostname or '').rstrip('.')}:{port}"
     except ValueError:
         return ""
 

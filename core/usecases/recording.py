@@ -50,7 +50,7 @@ class Recorder:
         clock does.
         """
         while self._waiting:
-            batch = self._waiting[:BATCH]
+            batch = self._next_batch()
             try:
                 await self._record(batch)
             except Unavailable:
@@ -65,6 +65,15 @@ class Recorder:
                     continue
             del self._waiting[: len(batch)]
             self.on_recorded(batch)
+
+    def _next_batch(self) -> list[Flight]:
+        """Return the first that wait, each job once: a worker that was held up may have flown one twice."""
+        batch: dict[str, Flight] = {}
+        for flight in self._waiting[:BATCH]:
+            if flight.job.id in batch:
+                break
+            batch[flight.job.id] = flight
+        return list(batch.values())
 
     async def _record(self, batch: Sequence[Flight]) -> None:
         answers = await self.store.change_many(
@@ -83,6 +92,7 @@ class Recorder:
 
     def _settle(self, snapshot: Snapshot, *, flight: Flight) -> Change:
         finished = flight.finished or Finished(RunStatus.FAILED, error_message="The run ended without an answer")
+        flight.tried.add(finished.status)
         settled = partial(settle, snapshot, token=flight.token, finished=finished, cron=self.cron, ids=self.ids)
         try:
             return settled(park_because=flight.park_because)
@@ -133,5 +143,5 @@ class Recorder:
             run = await self.store.run(flight.run.tenant_id, flight.run.id)
         except NotFound:
             return False
-        wanted = flight.finished.status if flight.finished is not None else RunStatus.FAILED
-        return (run.worker_id, run.attempt, run.status) == (self.worker_id, flight.run.attempt, wanted)
+        mine = (run.worker_id, run.attempt) == (self.worker_id, flight.run.attempt)
+        return mine and run.status in flight.tried

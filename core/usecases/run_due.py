@@ -33,8 +33,10 @@ from core.usecases.sending import Sender
 from core.usecases.stages import Stages
 
 MARK_AHEAD_S = 0.004  # a mark is sent this long before its slot, so that the request leaves on time
+TICK_S = 0.0001  # the shortest wait worth a timer
 OVERDUE_S = 2.0  # a claim that found no place for so long is given back, for another worker
-HELD_BACK = timedelta(seconds=1)  # until a host that has all it may have is tried again
+# Until a host that has all it may have is tried again: no part of a second, or each try meets the next one's fires.
+HELD_BACK = timedelta(milliseconds=730)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class RunDue:
     _held: dict[str, Hold] = field(default_factory=dict)
     _flights: dict[str, Flight] = field(default_factory=dict)
     _is_closed: bool = False
+    _is_unsure: bool = False  # a claim got no answer, and may have been carried out all the same
     _was_full: bool = False
     _waits_for_room: bool = False
 
@@ -113,6 +116,8 @@ class RunDue:
         """Claim what is due or comes, and start what is due, without waiting for any of it to end."""
         if self._is_closed:
             return Turn(0, is_full=True)
+        if self._is_unsure:
+            await self._give_back_unknown()
         await self._give_back_overdue()
         await self._tests.claim()
         limit, without = self._room()
@@ -132,6 +137,7 @@ class RunDue:
             )
         except Unavailable:
             self._pace.start_again()
+            self._is_unsure = True
             raise
         self._take(claims, asked_at)
         self._was_full = len(claims.jobs) >= limit or bool(without)
@@ -203,6 +209,16 @@ class RunDue:
     def _is_held(self, hold: Hold) -> bool:
         return self._held.get(hold.claim.ref.job_id) is hold
 
+    async def _give_back_unknown(self) -> None:
+        """Give back what was claimed for this worker by a statement whose answer never came."""
+        found = await self.store.held_by(self.worker_id)
+        unknown = [
+            (ref, token) for ref, token in found if not {ref.job_id} & (self._held.keys() | self._flights.keys())
+        ]
+        if unknown:
+            await self.store.release(self.worker_id, unknown)
+        self._is_unsure = False
+
     async def _give_back_overdue(self) -> None:
         """Give back what has waited for a place too long: another worker may have one."""
         if not self._queue.size:
@@ -219,11 +235,25 @@ class RunDue:
         await self._give_back(late)
 
     async def _give_back(self, holds: Sequence[Hold], *, hold_back: timedelta = timedelta(0)) -> None:
+        if not holds:
+            return
         for hold in holds:
             self._drop(hold)
-        if holds:
-            held = [(hold.claim.ref, hold.claim.token) for hold in holds]
+        held = [(hold.claim.ref, hold.claim.token) for hold in holds]
+        try:
             await self.store.release(self.worker_id, held, hold_back=hold_back)
+        except Unavailable:
+            if not self._is_closed:
+                self._take_again(holds)
+            raise
+
+    def _take_again(self, holds: Sequence[Hold]) -> None:
+        """Hold what could not be given back: it is still this worker's, or its mark will find nothing to begin."""
+        now = self.clock.monotonic()
+        for hold in holds:
+            job_id = hold.claim.ref.job_id
+            if hold.good_until > now and job_id not in self._held and job_id not in self._flights:
+                self._hold(hold)
 
     def _drop(self, hold: Hold) -> None:
         if hold.timer is not None:
@@ -260,6 +290,7 @@ class RunDue:
             await self._give_back(crowded, hold_back=HELD_BACK)
         except Unavailable as error:
             self.events.emit(LoopFailed("release", f"{type(error).__name__}: {error}"))
+            await self.clock.sleep(RETRY_S)
 
     def _next_batch(self) -> tuple[list[Hold], list[Hold]]:
         """Return what may be marked now, its places taken; and what must wait because its host has enough."""
@@ -322,9 +353,15 @@ class RunDue:
 
     async def _begin(self, holds: Sequence[Hold]) -> None:
         """Look at each job under its lock: what was missed, taken over, asked for by hand or changed meanwhile."""
-        answers = await self.store.change_many(
-            [(hold.claim.ref, partial(self._begin_one, claim=hold.claim)) for hold in holds], known={}
-        )
+        try:
+            answers = await self.store.change_many(
+                [(hold.claim.ref, partial(self._begin_one, claim=hold.claim)) for hold in holds], known={}
+            )
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - one row that cannot be written must not keep the others
+            await self._begin_singly(holds, error)
+            return
         for hold, answer in zip(holds, answers, strict=True):
             run = None
             if isinstance(answer, Change):
@@ -339,9 +376,18 @@ class RunDue:
             self._drop(hold)
             self._free([hold])
 
+    async def _begin_singly(self, holds: Sequence[Hold], error: Exception) -> None:
+        """Begin a batch one by one; what cannot be begun waits for its lease's end, when it is tried again."""
+        if len(holds) > 1:
+            for hold in holds:
+                await self._begin([hold])
+            return
+        self.events.emit(LoopFailed("begin", f"{type(error).__name__}: {error}"))
+        self._drop(holds[0])
+        self._free(holds)
+
     def _begin_one(self, snapshot: Snapshot, *, claim: Claimed) -> Change:
-        heartbeat = claim.lapsed_at - self.lease if claim.lapsed_at is not None else None
-        given = Beginning(claim.token, self.worker_id, self.misfire_grace, heartbeat)
+        given = Beginning(claim.token, self.worker_id, self.misfire_grace, claim.lapsed_at, self.lease)
         try:
             return begin(snapshot, given, cron=self.cron, ids=self.ids)
         except LeaseLostError:
@@ -356,6 +402,9 @@ class RunDue:
         hold.has_place = False  # the flight has it now
         if run.attempt > 1:
             self.events.emit(LeaseExpired(job.tenant_id, job.id, run.id))
+        former = self._flights.get(job.id)
+        if former is not None:  # its lease was lost while this process was held up, and this claim is the next
+            self._give_up(former)
         revision = hold.claim.revision if job is hold.claim.job else None
         flight = Flight(job, run, hold.claim.token, hold.good_until, revision)
         self._flights[job.id] = flight
@@ -365,9 +414,8 @@ class RunDue:
     async def _fly(self, flight: Flight, sends_at: float) -> None:
         """Send one request, at its slot at the earliest."""
         job, run = flight.job, flight.run
-        early_s = sends_at - self.clock.monotonic()
-        if early_s > 0:
-            await self.clock.sleep(early_s)
+        while (early_s := sends_at - self.clock.monotonic()) > 0:
+            await self.clock.sleep(max(early_s, TICK_S))  # event loops round: a timer may ring a millisecond early
         if flight.good_until <= self.clock.monotonic():
             return  # this process was held up since the mark; another may have sent it by now
         delay_s = ((run.started_at or run.scheduled_for) - run.scheduled_for).total_seconds()
@@ -456,6 +504,14 @@ class RunDue:
         await self._stages.rest("start")
         self._queue.clear()
         await self._give_back(list(self._held.values()))
+
+    async def abandon(self) -> int:
+        """Send nothing more, and cut off what is on its way; return how many runs had to be left uncertain."""
+        self._is_closed = True
+        self._queue.clear()
+        for hold in list(self._held.values()):
+            self._drop(hold)
+        return await self.drain(0)
 
     async def drain(self, timeout_s: float) -> int:
         """Wait for what is on its way; return how many runs had to be left uncertain."""

@@ -4,14 +4,17 @@ import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from core.errors import LeaseLostError
+from core.entities import RunStatus
+from core.errors import LeaseLostError, Unavailable
 from core.events import LoopFailed, StaleWriteRefused
 from core.ports.clock import Clock
 from core.ports.events import Events
 from core.ports.store import Store, TestClaim
+from core.usecases.begin import LAST_ATTEMPT
+from core.usecases.recording import RETRY_S
 from core.usecases.reporting import settled
 from core.usecases.sending import Sender
-from core.usecases.settle import close
+from core.usecases.settle import Finished, close
 
 LOOK_EVERY_S = 0.2  # while the run loop turns faster than that
 AT_ONCE = 20  # in one worker; they are asked for one by one
@@ -42,7 +45,20 @@ class RunTests:
             task.add_done_callback(self._ended)
 
     async def _execute(self, claim: TestClaim) -> None:
-        finished = await self.sender.send(claim.job, claim.run)
+        if claim.run.attempt >= LAST_ATTEMPT:
+            message = f"Given up: it was sent {claim.run.attempt - 1} times and no worker lived to record it"
+            finished = Finished(RunStatus.FAILED, error_message=message)
+        else:
+            finished, _ = await self.sender.exchange(claim.job, claim.run)
+        while True:  # until the store is back, and takes it or refuses it
+            try:
+                await self._record(claim, finished)
+            except Unavailable:
+                await self.clock.sleep(RETRY_S)
+            else:
+                return
+
+    async def _record(self, claim: TestClaim, finished: Finished) -> None:
         run = close(claim.run, finished, await self.store.now())
         try:
             await self.store.settle_test(claim, run)

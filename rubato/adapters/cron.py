@@ -30,7 +30,7 @@ SCAN_FROM = datetime(2024, 1, 1)  # noqa: DTZ001 (naive UTC)
 """A leap year, so that 29 February is among the first."""
 SCAN_YEARS = 28
 """After 28 years the Gregorian weekdays repeat: sparse expressions are scanned that long."""
-SCAN_FIRES = 2500
+SCAN_FIRES = 500
 CHANGES_SCANNED_YEARS = 2
 CHANGE_AHEAD = (timedelta(hours=26), timedelta(hours=2), timedelta(minutes=2))
 CHANGE_FIRES = 200
@@ -78,7 +78,7 @@ class CroniterCron:
     def shortest_gap(self, expression: str, timezone: str) -> timedelta:
         """Return the smallest distance between neighbouring fires, in elapsed time.
 
-        Looks at the fires of 28 years from 2024, or the first 2,500, and at every change of the zone's offset
+        Looks at the fires of 28 years from 2024, or the first 500, and at every change of the zone's offset
         in the first two years (a fire moved out of skipped time may come close to the next). Memoised.
         Raises `CronError` for what `validate` refuses.
         """

@@ -24,7 +24,19 @@ def first_day(days: str, start: date) -> date | None:
     """
     if days == EVERY_DAY:
         return start
-    return _calendar(days).first(start)
+    return min((found for part in _parts(days) if (found := _calendar(part).first(start)) is not None), default=None)
+
+
+@lru_cache(maxsize=4096)
+def _parts(days: str) -> tuple[str, ...]:
+    """Return the expressions, each with one day field, of which any may match; or the whole one.
+
+    Asked for both at once, croniter searches fifty years for a 31 April at every date it is asked for.
+    """
+    minute, hour, day, month, weekday = days.split()
+    if day.startswith("*") or weekday.startswith("*"):
+        return (days,)
+    return f"{minute} {hour} {day} {month} *", f"{minute} {hour} * {month} {weekday}"
 
 
 class _Calendar:
@@ -33,13 +45,17 @@ class _Calendar:
     def __init__(self, days: str) -> None:
         self._lock = Lock()
         self._croniter = croniter(days, datetime(2000, 1, 1), implement_cron_bug=True)  # noqa: DTZ001
+        self._none_from = date.max
 
     def first(self, start: date) -> date | None:
+        if start >= self._none_from:
+            return None
         midnight = datetime.combine(start, time())
         with self._lock:
             try:
                 found = self._croniter.get_next(datetime, start_time=midnight - _MINUTE)
             except (ValueError, OverflowError):  # croniter's "no such date", or the end of year 9999
+                self._none_from = min(self._none_from, start)
                 return None
         assert isinstance(found, datetime)  # noqa: S101 (croniter is untyped)
         return found.date()

@@ -52,9 +52,9 @@ class House:
         """Claim what is due, or what else `how` says."""
         return (await self.store.claim(worker, limit=limit, lease=LEASE, **how)).jobs
 
-    def beginning(self, token: int, worker: str = "w1", heartbeat: datetime | None = None) -> Transition:
+    def beginning(self, token: int, worker: str = "w1", lapsed_at: datetime | None = None) -> Transition:
         """Return the transition that marks a claim as running."""
-        given = Beginning(token, worker, timedelta(hours=1), heartbeat)
+        given = Beginning(token, worker, timedelta(hours=1), lapsed_at, LEASE)
         return lambda seen: begin(seen, given, cron=self.cron, ids=self.ids)
 
     def settling(self, token: int, status: RunStatus = RunStatus.SUCCEEDED) -> Transition:

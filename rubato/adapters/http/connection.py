@@ -14,6 +14,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 HEAD_CAP = 64 * 1024  # bytes of status line, headers, trailers and framing that are read
 HEADER_COUNT = 256  # headers and trailers together
 FRAMING = 9  # bytes on the wire for a byte of body at most: chunks of one byte take 6
+MOST_PIECES = 8192  # of a body: 256 KiB in chunks of one byte would hold the loop for 70 ms
 
 IDLE_S = 1.5  # kept so long when the server promises nothing: the shortest common promise is gunicorn's 2 s
 LONGEST_IDLE_S = 15.0  # and no longer than this whatever it promises
@@ -59,6 +60,7 @@ class Connection(asyncio.Protocol):
         "_keeps",
         "_loop",
         "_parser",
+        "_pieces",
         "_poll",
         "_reads_to_end",
         "_received",
@@ -90,7 +92,7 @@ class Connection(asyncio.Protocol):
         self._deadline = deadline
         self._headers: dict[bytes, bytes] = {}
         self._body: bytes | bytearray = b""
-        self._received = self._header_count = self._status = 0
+        self._received = self._header_count = self._status = self._pieces = 0
         self._headers_at = 0.0
         self._reads_to_end = self._is_complete = self._is_confused = self._keeps = False
         if self._parser is None:
@@ -212,7 +214,7 @@ class Connection(asyncio.Protocol):
             self._reads_to_end = b"content-length" not in self._headers
 
     def on_body(self, body: bytes) -> None:
-        """Keep it up to the cap; one byte more and the rest stays unread."""
+        """Keep it up to the cap, in so many pieces at most; what comes beyond either stays unread."""
         if self._is_complete:
             self._is_confused = True
             return
@@ -223,7 +225,8 @@ class Connection(asyncio.Protocol):
             self._body += body
         else:
             self._body += body
-        if len(self._body) > self._body_cap:
+        self._pieces += 1
+        if len(self._body) > self._body_cap or self._pieces > MOST_PIECES:
             self._is_confused = True
             self._body = self._body[: self._body_cap]
             self._complete(is_cut=True)

@@ -149,14 +149,14 @@ def _inflated(body: bytes | bytearray, coding: bytes, *, is_cut: bool) -> tuple[
 
 
 def _text(content: bytes | bytearray, content_type: bytes | None) -> str:
-    text = content.decode(_charset(content_type), errors="replace")
+    text = content.decode(_charset((content_type or b"")[:256]), errors="replace")
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in text else text
 
 
 @lru_cache(maxsize=1024)
-def _charset(content_type: bytes | None) -> str:
+def _charset(content_type: bytes) -> str:
     """Return the codec that a content type names, if it is one for text; else UTF-8."""
-    named = _CHARSET.search((content_type or b"").decode("latin-1"))
+    named = _CHARSET.search(content_type.decode("latin-1"))
     if named is None:
         return "utf-8"
     try:

@@ -217,6 +217,15 @@ class MemoryStore:
                 self._put(job, lease=replace(job.schedule.lease, until=until) if job.schedule.lease else None)
             return lost
 
+    async def held_by(self, worker_id: str) -> list[tuple[JobRef, int]]:
+        """Return the jobs that are leased to a worker."""
+        now = self.clock.now()
+        return [
+            (JobRef(job.tenant_id, job.id), job.schedule.token)
+            for job in self._jobs.values()
+            if (lease := job.schedule.lease) is not None and lease.worker_id == worker_id and lease.until > now
+        ]
+
     async def release(
         self, worker_id: str, held: Sequence[tuple[JobRef, int]], *, hold_back: timedelta = timedelta(0)
     ) -> None:

@@ -25,10 +25,10 @@ from rubato.adapters.postgres.codec import (
     schedule_to,
     session_to,
 )
-from rubato.adapters.postgres.engine import Link
+from rubato.adapters.postgres.engine import Link, to_json
 from rubato.adapters.postgres.steps import is_step, write_steps
 
-_QUIET = frozenset({"begin", "run", "misfire", "unpark", "park"})  # the hot path never wakes anybody
+_QUIET = frozenset({"begin", "run", "misfire", "unpark", "park", "release"})  # the hot path never wakes anybody
 _FIXED = frozenset({"tenant_id", "bucket", "job_id", "created_at"})  # of a schedule: never written again
 _OF_TESTS = frozenset({"test_token", "test_lease_until"})  # of a run: written by the statements for tests alone
 
@@ -55,22 +55,29 @@ _PUT_ATTEMPT = bulk.upsert(tables.attempts)
 
 
 class Definitions:
-    """The newest `size` definitions read. A version never changes, so none of them is ever out of date."""
+    """The definitions read last. A version never changes, so none of them is ever out of date."""
 
-    def __init__(self, size: int = 20_000) -> None:
-        self._size = size
+    def __init__(self, size: int = 20_000, largest_bytes: int = 2048) -> None:
+        """`largest_bytes`: of body, headers and metadata; what has more is read anew each time, and bounds memory."""
+        self._size, self._largest_bytes = size, largest_bytes
         self._kept: OrderedDict[tuple[str, str, int], tuple[Definition, datetime]] = OrderedDict()
 
     def get(self, row: Row) -> tuple[Definition, datetime] | None:
         """Return a schedule row's definition with the job's `updated_at`, or None."""
-        return self._kept.get((row["tenant_id"], row["job_id"], row["version"]))
+        key = (row["tenant_id"], row["job_id"], row["version"])
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+        return found
 
     def put(self, row: Row) -> tuple[Definition, datetime]:
         """Keep what READ_DEFINITIONS answered."""
         found = definition_from(row), row["updated_at"]
-        self._kept[row["tenant_id"], row["job_id"], row["version"]] = found
-        while len(self._kept) > self._size:
-            self._kept.popitem(last=False)
+        free_form = [row["body"], row["headers"], row["metadata"], row["labels"], row["description"]]
+        if len(to_json(free_form)) <= self._largest_bytes:
+            self._kept[row["tenant_id"], row["job_id"], row["version"]] = found
+            if len(self._kept) > self._size:
+                self._kept.popitem(last=False)
         return found
 
 

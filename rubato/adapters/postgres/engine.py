@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 import orjson
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -61,8 +61,13 @@ POOL_WAIT_S = 5.0
 OLDEST_SERVER = 150000  # PostgreSQL 15
 KEY_TAKEN = "Another job has this key; choose another, or edit that job."
 _CUT_OFF = (asyncio.CancelledError, TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-_AWAY = ("08", "57P", "53", "25006", "58")  # connection, shutdown, resources, read-only, system error
+_AWAY = ("08", "57P", "53", "25006", "25P03", "25P04", "58")  # connection, shutdown, full, read-only, limits, system
 
+
+# Servers before 17 do not know the setting, and would refuse a connection that names it.
+_LIMIT_WHOLE = (
+    "SELECT set_config(name, '{limit_ms}', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'"
+)
 
 # Statements over arrays of keys are nested loops over primary keys, whatever the statistics say at the moment; one plan
 # serves every batch, since planning a partitioned table costs more than running the statement.
@@ -81,13 +86,16 @@ def connect(
     pool_size: int = 10,
     keyed: bool = False,
     idle_s: float = IDLE_IN_TRANSACTION_S,
+    whole_s: float = CALL_S,
 ) -> AsyncEngine:
     """Return an engine for a `postgresql://` URL. Nothing is opened yet. Raises ConfigurationError.
 
-    `keyed`: its statements go by key only, as the run loop's do; they are planned once. `idle_s`: how long a
-    transaction may idle, whose process was stopped perhaps: its locks keep other workers from renewing and settling.
+    `keyed`: its statements go by key only, as the run loop's do; they are planned once. `idle_s` and `whole_s`: how
+    long a transaction may idle, and last. The locks of a process that was stopped keep the others from renewing and
+    settling; one that was stopped while a statement was being prepared does not count as idle (PostgreSQL 17 and newer
+    end it; older ones wait for its return).
     """
-    return create_async_engine(
+    engine = create_async_engine(
         driver_url(url),
         pool_size=pool_size,
         max_overflow=pool_size,
@@ -110,6 +118,12 @@ def connect(
             },
         },
     )
+
+    def limit(connection: Any, _: object) -> None:
+        connection.run_async(lambda link: link.execute(_LIMIT_WHOLE.format(limit_ms=int(whole_s * 1000))))
+
+    event.listen(engine.sync_engine, "connect", limit)
+    return engine
 
 
 @asynccontextmanager
@@ -198,8 +212,10 @@ async def linked(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> AsyncIte
 @asynccontextmanager
 async def _whole(connection: AsyncConnection, link: Link) -> AsyncIterator[None]:
     """A transaction that is known to be over at the end of the block, or else its connection is thrown away."""
-    begun, is_begun, is_ending, is_over = link.transaction(), False, False, False
+    begun: Any = None
+    is_begun = is_ending = is_over = False
     try:
+        begun = link.transaction()  # refused by a connection that is closed
         await begun.start()
         is_begun = True
         yield

@@ -24,7 +24,14 @@ _CLAIMABLE = """s.ready_at <= statement_timestamp() + $4
 CLAIM = f"""
     WITH RECURSIVE mode AS MATERIALIZED (
         SELECT $7::boolean OR cardinality($8::text[]) > 0
-               OR EXISTS (SELECT 1 FROM tenants WHERE suspended_reason IS NOT NULL) AS fair
+               OR EXISTS (
+                   SELECT 1 FROM tenants t
+                   WHERE t.suspended_reason IS NOT NULL
+                     AND EXISTS (
+                         SELECT 1 FROM schedules s
+                         WHERE s.tenant_id >= t.id AND (s.tenant_id, s.ready_at) <= (t.id, statement_timestamp() + $4)
+                     )
+               ) AS fair
     ),
     tenant_walk AS (
         SELECT (SELECT s.tenant_id FROM schedules s WHERE s.ready_at IS NOT NULL ORDER BY s.tenant_id LIMIT 1) AS id
@@ -191,6 +198,12 @@ RENEW = """
     FROM held
     WHERE s.tenant_id = held.tenant_id AND s.bucket = held.bucket AND s.job_id = held.job_id
     RETURNING s.job_id
+    """
+
+# What is leased to a worker: asked only after a claim whose answer was lost. A lease's end is the row's `ready_at`.
+HELD_BY = """
+    SELECT s.tenant_id, s.job_id, s.token FROM schedules s
+    WHERE s.ready_at > statement_timestamp() AND s.lease_worker = $1 AND s.lease_until > statement_timestamp()
     """
 
 # Put off jobs that were just given back: not before this long.

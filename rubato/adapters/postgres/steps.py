@@ -106,9 +106,13 @@ def is_step(before: Snapshot, change: Change) -> bool:
 
 
 async def write_steps(link: Link, steps: Sequence[tuple[Job, Run]]) -> None:
-    """Write jobs' schedules and the runs that ended."""
-    if steps:
-        await link.execute(STEP, *(list(column) for column in zip(*map(_row, steps), strict=True)))
+    """Write jobs' schedules and the runs that ended. Raises RuntimeError, to undo the transaction, when a run's
+    row is not there."""
+    if not steps:
+        return
+    done = await link.execute(STEP, *(list(column) for column in zip(*map(_row, steps), strict=True)))
+    if done != f"UPDATE {len(steps)}":
+        raise RuntimeError(f"of {len(steps)} runs that ended, not every row was there: {done}")
 
 
 def _row(step: tuple[Job, Run]) -> tuple[Any, ...]:

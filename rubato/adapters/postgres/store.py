@@ -1,6 +1,6 @@
 """The store port on PostgreSQL."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -74,7 +74,7 @@ from rubato.adapters.postgres.codec import (
     session_to,
 )
 from rubato.adapters.postgres.contexts import latest_decision, of_job, planning_context
-from rubato.adapters.postgres.engine import CALL_S, link_of, linked, must_retry, transaction
+from rubato.adapters.postgres.engine import CALL_S, Link, link_of, linked, must_retry, transaction
 
 _ATTEMPTS = 3  # at a transaction that lost against another
 
@@ -195,22 +195,30 @@ class PostgresStore:
         return answer
 
     async def change_many(
-        self, work: Sequence[tuple[JobRef, Transition]], *, known: Mapping[JobRef, Known] | None = None
+        self,
+        work: Sequence[tuple[JobRef, Transition]],
+        *,
+        known: Mapping[JobRef, Known] | None = None,
+        after: Callable[[Link, Sequence[Change | RubatoError]], Awaitable[None]] | None = None,
     ) -> list[Change | RubatoError]:
-        """Do the same for many jobs in one transaction, tried again when it lost against another."""
+        """Do the same for many jobs in one transaction, tried again when it lost against another. `after`: what else
+        belongs into it."""
         if not work:
             return []
         batch = len(work) > 1 or known is not None
         for _ in range(_ATTEMPTS):
             try:
                 async with linked(self._loop_engine if batch else self._engine) as link:
-                    return await change_many(
+                    answers = await change_many(
                         link,
                         work,
                         operator_minimum=self._operator_minimum,
                         definitions=self._definitions if batch else None,
                         known=known,
                     )
+                    if after is not None:
+                        await after(link, answers)
+                    return answers
             except (DBAPIError, asyncpg.PostgresError) as error:
                 if not must_retry(error):
                     raise
@@ -277,18 +285,27 @@ class PostgresStore:
         kept = {row["job_id"] for row in rows}
         return [ref for ref in refs if ref.job_id not in kept]
 
+    async def held_by(self, worker_id: str) -> list[tuple[JobRef, int]]:
+        """Return the jobs that are leased to a worker."""
+        async with linked(self._loop_engine) as link:
+            rows = await link.fetch(queries.HELD_BY, worker_id)
+        return [(JobRef(row["tenant_id"], row["job_id"]), row["token"]) for row in rows]
+
     async def release(
         self, worker_id: str, held: Sequence[tuple[JobRef, int]], *, hold_back: timedelta = timedelta(0)
     ) -> None:
-        """Give back claims that were not sent; their rows go."""
-        answers = await self.change_many(
-            [(ref, partial(give_back, worker_id=worker_id, token=token, hold_back=hold_back)) for ref, token in held],
-            known={},
-        )
-        back = [ref for (ref, _), answer in zip(held, answers, strict=True) if not isinstance(answer, RubatoError)]
-        if back and hold_back:
-            async with linked(self._loop_engine) as link:
+        """Give back claims that were not sent; their rows go. Others are woken only for what they may have at once."""
+        giving = partial(give_back, worker_id=worker_id, hold_back=hold_back)
+        work = [(ref, partial(giving, token=token)) for ref, token in held]
+
+        async def after(link: Link, answers: Sequence[Change | RubatoError]) -> None:
+            back = [ref for (ref, _), answer in zip(held, answers, strict=True) if isinstance(answer, Change)]
+            if back and hold_back:
                 await link.execute(queries.HOLD_BACK, *addresses(back), hold_back)
+            elif back:
+                await link.execute(queries.WAKE)
+
+        await self.change_many(work, known={}, after=after)
 
     async def add_attempts(self, attempts: Sequence[Attempt]) -> None:
         """Record attempts that did not become their run's outcome."""
