@@ -1,4 +1,4 @@
-"""When requests arrived, by the target's own ledger: a row's `started_at` is never before its slot; a request could be."""
+"""When requests arrived, by the target's ledger: a row's `started_at` is never before its slot; a request could be."""
 
 import json
 import math
