@@ -25,5 +25,5 @@ class SystemClock:
         """
         until, left = time.monotonic() + seconds, max(0.0, seconds)
         await asyncio.sleep(math.ceil(left * 1000) / 1000)
-        while (left := until - time.monotonic()) > 0:
+        while (left := until - time.monotonic()) > 0:  # noqa: ASYNC110 - what is waited for is time itself
             await asyncio.sleep(math.ceil(left * 1000) / 1000)
