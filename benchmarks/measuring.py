@@ -26,6 +26,10 @@ class Bench:
     rounds: int = 3
     window_s: float = WINDOW_S
 
+    def sleep_until(self, at: datetime) -> None:
+        """Wait for an instant of the server's clock."""
+        time.sleep(max(0.0, (at - self.machine.now()).total_seconds()))
+
     @contextmanager
     def loaded(self, *loads: Load) -> Iterator[str]:
         """Yield a fresh database with these jobs in it."""

@@ -16,5 +16,5 @@ class Clock(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait that many seconds; a negative wait returns at once."""
+        """Wait at least that many seconds; a negative wait returns at once."""
         ...

@@ -34,7 +34,7 @@ def test_no_file_names_a_machine_or_a_registry() -> None:
 
 
 def test_requirements_are_pinned_with_hashes_and_without_addresses() -> None:
-    for name in ("runtime.txt", "dev.txt"):
+    for name in ("runtime.txt", "dev.txt", "bench.txt"):
         lines = (ROOT / "requirements" / name).read_text().splitlines()
         pins = [line for line in lines if line and not line.startswith((" ", "#"))]
         assert len(pins) > 30

@@ -36,6 +36,25 @@ async def test_sleeping_lets_other_tasks_run_and_takes_at_least_its_time() -> No
     assert clock.monotonic() - started >= 0.02
 
 
+def test_no_sleep_ends_early_on_the_worker_s_own_event_loop() -> None:
+    uvloop = pytest.importorskip("uvloop", reason="uvloop does not run here, and neither does a worker on it")
+    clock: Clock = SystemClock()
+
+    async def shortest() -> float:
+        over = []
+        for _ in range(40):
+            busy_until = clock.monotonic() + 0.002  # within one turn of the loop, which counts from its beginning
+            while clock.monotonic() < busy_until:
+                pass
+            began = clock.monotonic()
+            await clock.sleep(0.0034)
+            over.append(clock.monotonic() - began - 0.0034)
+        return min(over)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(shortest()) >= 0
+
+
 async def test_a_negative_sleep_returns() -> None:
     async with asyncio.timeout(5):
         await SystemClock().sleep(-3600)

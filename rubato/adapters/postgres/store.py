@@ -1,5 +1,6 @@
 """The store port on PostgreSQL."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -77,6 +78,7 @@ from rubato.adapters.postgres.contexts import latest_decision, of_job, planning_
 from rubato.adapters.postgres.engine import CALL_S, Link, link_of, linked, must_retry, transaction
 
 _ATTEMPTS = 3  # at a transaction that lost against another
+_AT_A_TIME = 16  # claims made of rows before the event loop gets a turn: others' slots come meanwhile
 
 
 class PostgresStore:
@@ -253,7 +255,9 @@ class PostgresStore:
             state = await link.fetchrow(queries.NEXT_READY)
             heard_at = self._clock.monotonic() if self._clock is not None else None
         claimed = []
-        for row in rows:
+        for number, row in enumerate(rows, 1):
+            if number % _AT_A_TIME == 0:
+                await asyncio.sleep(0)
             ref = JobRef(row["tenant_id"], row["job_id"])
             job = job_from(row, defined[ref])
             run = _claimed_run(row, worker_id) if row["is_new"] else None
