@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from core.ports.dispatcher import HttpRequest, HttpResult
-from rubato.adapters.http.connection import HEAD_CAP
+from rubato.adapters.http.connection import HEAD_CAP, MOST_PIECES
 from rubato.adapters.http.dispatcher import HttpDispatcher
 from rubato.adapters.http.guard import AddressPolicy
 from tests.integration.targets import OK, Handler, says, serving
@@ -96,9 +96,13 @@ async def test_a_body_that_drips_for_ever_is_ended_by_the_deadline() -> None:
 
 
 async def test_chunks_of_one_byte_are_no_offence() -> None:
-    body = b"1\r\nx\r\n" * (CAP - 1)
-    result = await told(CHUNKED + body + b"0\r\n\r\n")
-    assert (result.error, result.body_bytes, result.truncated) == (None, CAP - 1, False)
+    result = await told(CHUNKED + b"1\r\nx\r\n" * MOST_PIECES + b"0\r\n\r\n")
+    assert (result.error, result.body_bytes, result.truncated) == (None, MOST_PIECES, False)
+
+
+async def test_a_body_in_more_pieces_than_are_worth_reading_is_cut_there() -> None:
+    result = await told(CHUNKED + b"1\r\nx\r\n" * (CAP - 1) + b"0\r\n\r\n")
+    assert (result.status_code, result.error, result.body_bytes, result.truncated) == (200, None, MOST_PIECES + 1, True)
 
 
 @pytest.mark.parametrize(
