@@ -1,11 +1,19 @@
 """Wake-ups over a real connection: a write wakes the worker, whatever the URL says about TLS."""
 
 import asyncio
+from datetime import timedelta
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 
+from core.usecases.manage_jobs import ManageJobs
+from rubato.adapters.ids import SystemIds
+from rubato.adapters.postgres.engine import connect
+from rubato.adapters.postgres.store import PostgresStore
 from rubato.adapters.postgres.wake import CHANNEL, WakeListener
+from tests.unit.fakes import FakeCron
+from tests.unit.loop import definition
 
 
 async def notify(url: str) -> None:
@@ -44,3 +52,26 @@ async def test_a_lost_connection_is_made_again(database_url: str, monkeypatch: p
         await connection.close()
         assert ended == 1
         await woken.get()
+
+
+async def test_claims_given_back_wake_others_only_for_what_they_may_have_at_once(database_url: str) -> None:
+    engine = connect(database_url, application="giving back")
+    store = PostgresStore(engine, SystemIds())
+    jobs = ManageJobs(store, FakeCron(), SystemIds())
+    async with engine.begin() as connection:
+        await connection.execute(text("INSERT INTO tenants (id, name) VALUES ('tenant_w', 'w')"))
+    for _ in range(2):
+        await jobs.register("tenant_w", definition())
+    first, second = (await store.claim("w1", limit=2, lease=timedelta(seconds=30))).jobs
+    told = asyncio.Event()
+    listener = await asyncpg.connect(database_url)
+    try:
+        await listener.add_listener(CHANNEL, lambda *_: told.set())
+        await store.release("w1", [(first.ref, first.token)], hold_back=timedelta(minutes=1))
+        await listener.execute("SELECT 1")
+        assert not told.is_set()
+        await store.release("w1", [(second.ref, second.token)])
+        await asyncio.wait_for(told.wait(), 20)
+    finally:
+        await listener.close()
+        await engine.dispose()

@@ -1,10 +1,12 @@
 """How long the run loop waits."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from core.usecases.run_due import RunDue, Turn
+from rubato.adapters.memory.store import MemoryStore
 from tests.unit.loop import Loop, definition
 from worker.loops import UNCLAIMABLE_WAIT_S, run_service
 
@@ -51,3 +53,22 @@ async def test_a_settled_run_that_is_due_sooner_than_the_wait_wakes_it() -> None
     assert not service._woken.is_set()
     loop.worker.on_ready(2)
     assert service._woken.is_set()
+
+
+async def test_what_settles_while_a_claim_looks_is_not_slept_through() -> None:
+    loop = Loop()
+    service = run_service(loop.worker, loop.clock, loop.events, poll=POLL)
+    await service._turn()
+    loop.clock.advance(POLL.total_seconds())
+
+    class Busy(MemoryStore):
+        __slots__ = ()
+
+        async def claim(self, *args: Any, **options: Any) -> Any:
+            claims = await super().claim(*args, **options)
+            loop.worker.on_ready(1.0)  # committed just after the claim looked
+            return claims
+
+    loop.store.__class__ = Busy  # type: ignore[assignment]  # the same store, one method apart
+    service._woken.clear()
+    assert await service._turn() <= 1 or service._woken.is_set()

@@ -164,3 +164,56 @@ async def test_the_first_signal_stops_and_the_second_forces() -> None:
 
 async def _nothing() -> float:
     return LONG_S
+
+
+async def with_claims_held(loop: Loop) -> tuple[Supervisor, asyncio.Event]:
+    """Return a worker with one request out, three claims held, and a planner that waits for its model."""
+    for _ in range(4):
+        await loop.register(definition(every_s=600))
+    loop.worker.batch_size = 1
+    loop.worker.__post_init__()
+    loop.worker._pace._rate = 1000.0
+    await loop.send()
+    assert loop.worker.held == 3
+
+    async def plan() -> float:
+        await asyncio.Event().wait()
+        return LONG_S
+
+    async def idle() -> float:
+        return LONG_S
+
+    services = [Service("plan", plan, loop.events), Service("run", idle, loop.events)]
+    supervisor, forced = Supervisor(services, loop.worker, drain_s=5), asyncio.Event()
+    await supervisor.start()
+    await asyncio.sleep(0)
+    return supervisor, forced
+
+
+async def turns(count: int = 50) -> None:
+    """Let others run."""
+    for _ in range(count):
+        await asyncio.sleep(0.001)
+
+
+async def test_claims_are_given_back_at_once_though_a_planner_still_waits() -> None:
+    loop = Loop()
+    supervisor, forced = await with_claims_held(loop)
+    stopping = asyncio.create_task(supervisor.stop(forced))
+    await turns()
+    assert loop.worker.held == 0
+    loop.dispatcher.answers.set()
+    await turns()
+    assert len(loop.dispatcher.sent) == 1
+    forced.set()
+    await stopping
+
+
+async def test_nothing_is_sent_after_the_second_signal() -> None:
+    loop = Loop()
+    supervisor, forced = await with_claims_held(loop)
+    forced.set()
+    await supervisor.stop(forced)
+    loop.dispatcher.answers.set()
+    await turns()
+    assert (len(loop.dispatcher.sent), loop.worker.held) == (1, 0)
