@@ -36,3 +36,18 @@ async def principal(request: Request, given: Annotated[Services, Depends(service
 
 Given = Annotated[Services, Depends(services)]
 Who = Annotated[Principal, Depends(principal)]
+
+
+def require_admin(who: Principal) -> None:
+    """Answer 403 unless the one who asks is an admin of its tenant."""
+    if who.role != "admin":
+        raise Problem(403, "admin_only", "This is for admins; ask one of yours.")
+
+
+async def admin(who: Who) -> Principal:
+    """Return who is asking, or answer 403 unless it is an admin."""
+    require_admin(who)
+    return who
+
+
+Admin = Annotated[Principal, Depends(admin)]

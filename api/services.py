@@ -7,8 +7,10 @@ from typing import Protocol
 from core.errors import Issue
 from core.ports.accounts import Accounts
 from core.ports.clock import Clock
+from core.ports.definitions import Definitions
 from core.ports.quota import Quota
 from core.ports.store import Store
+from core.ports.targets import TargetCatalogue
 from core.sessions import Session
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import ManageHints
@@ -46,6 +48,8 @@ class Services:
     quota: Quota
     accounts: Accounts
     clock: Clock
+    definitions: Definitions
+    targets: TargetCatalogue
     planner: PlanNow | None
     check_url: Callable[[str], list[Issue]]
     check_headers: Callable[[Mapping[str, str]], list[Issue]]

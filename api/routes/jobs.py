@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Request, Response
 
-from api.auth import Given, Who
+from api.auth import Given, Who, require_admin
 from api.paging import DEFAULT_LIMIT, Cursor, Limit, page_size, read_cursor, render_page
 from api.problems import Problem, invalid
 from api.routes.documented import EXAMPLE_JOB, problems
@@ -13,8 +13,9 @@ from api.schemas.jobs import JobIn, JobOut, PauseIn, VersionOut, definition_out,
 from api.schemas.runs import RunOut, run_out
 from api.schemas.sessions import SessionOut, session_out
 from api.services import Services
-from core.entities import Definition, Job, JobStatus
+from core.entities import Definition, HttpAction, Job, JobStatus
 from core.errors import InvalidInput
+from core.ports.accounts import Principal
 from core.ports.store import JobFilter
 
 router = APIRouter(tags=["jobs"])
@@ -29,7 +30,7 @@ LabelPairs = Annotated[list[str] | None, Query(description="Only jobs with this 
     operation_id="createJob",
     status_code=201,
     response_model=JobOut,
-    responses=problems(409, 413, 415),
+    responses=problems(403, 409, 413, 415),
     summary="Register a job",
 )
 async def create(
@@ -40,8 +41,8 @@ async def create(
 ) -> JobOut:
     """Store a job and schedule its first run."""
     definition = body.definition()
-    _check_outgoing(given, definition)
-    job, _ = await given.jobs.register(who.tenant_id, definition)
+    check_action(given, who, definition)
+    job, _ = await given.jobs.register(who.tenant_id, definition, by=who.user_id)
     response.headers["Location"] = f"/api/v1/jobs/{job.id}"
     return await _shown(given, job, response)
 
@@ -89,7 +90,7 @@ async def show(job_id: str, given: Given, who: Who, response: Response) -> JobOu
     "/jobs/{job_id}",
     operation_id="updateJob",
     response_model=JobOut,
-    responses=problems(404, 409, 413, 415),
+    responses=problems(403, 404, 409, 413, 415),
     summary="Edit a job",
     openapi_extra={
         "requestBody": {
@@ -109,10 +110,10 @@ async def update(job_id: str, request: Request, given: Given, who: Who, response
     def apply(old: Definition) -> Definition:
         new = patched(old, patch)
         if new.action != old.action:
-            _check_outgoing(given, new)
+            check_action(given, who, new)
         return new
 
-    job = await given.jobs.edit(who.tenant_id, job_id, apply)
+    job = await given.jobs.edit(who.tenant_id, job_id, apply, by=who.user_id)
     return await _shown(given, job, response)
 
 
@@ -121,7 +122,7 @@ async def update(job_id: str, request: Request, given: Given, who: Who, response
 )
 async def delete(job_id: str, given: Given, who: Who) -> Response:
     """Delete softly: it is never claimed again, and its runs stay readable until retention."""
-    await given.jobs.delete(who.tenant_id, job_id)
+    await given.jobs.delete(who.tenant_id, job_id, by=who.user_id)
     return Response(status_code=204)
 
 
@@ -159,7 +160,7 @@ async def pause(
     """Pause until an instant, or until resumed. Nothing that passes meanwhile is replayed."""
     asked = body or PauseIn()
     until = asked.until or asked.paused_until
-    job = await given.jobs.pause(who.tenant_id, job_id, until=until, reason=asked.reason)
+    job = await given.jobs.pause(who.tenant_id, job_id, until=until, reason=asked.reason, by=who.user_id)
     return await _shown(given, job, response)
 
 
@@ -172,7 +173,7 @@ async def pause(
 )
 async def resume(job_id: str, given: Given, who: Who, response: Response) -> JobOut:
     """End every pause of the job, a planner's too."""
-    return await _shown(given, await given.jobs.resume(who.tenant_id, job_id), response)
+    return await _shown(given, await given.jobs.resume(who.tenant_id, job_id, by=who.user_id), response)
 
 
 @router.post(
@@ -185,7 +186,7 @@ async def resume(job_id: str, given: Given, who: Who, response: Response) -> Job
 )
 async def run(job_id: str, given: Given, who: Who) -> RunOut:
     """Ask for a run at once; while one is active the answer is a `skipped` run."""
-    return run_out(await given.jobs.run_now(who.tenant_id, job_id))
+    return run_out(await given.jobs.run_now(who.tenant_id, job_id, by=who.user_id))
 
 
 @router.post(
@@ -241,8 +242,14 @@ async def _shown(given: Services, job: Job, response: Response) -> JobOut:
     return job_out(job, last.get(job.id), await given.store.now())
 
 
-def _check_outgoing(given: Services, definition: Definition) -> None:
-    issues = [*given.check_url(definition.action.url), *given.check_headers(definition.action.headers)]
+def check_action(given: Services, who: Principal, definition: Definition) -> None:
+    """Refuse a request that may not be sent, or a target that may not be called: targets are for admins."""
+    action = definition.action
+    if isinstance(action, HttpAction):
+        issues = [*given.check_url(action.url), *given.check_headers(action.headers)]
+    else:
+        require_admin(who)
+        issues = given.targets.check(who.tenant_id, action.target, action.payload)
     if issues:
         raise InvalidInput(issues)
 

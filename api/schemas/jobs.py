@@ -10,6 +10,7 @@ from pydantic import Field, StrictBool, StrictStr, ValidationError, model_valida
 from api.schemas.runs import LastRunOut, last_run_out
 from api.wire import Instant, Milliseconds, Wire, ms, rfc3339, span
 from core.entities import (
+    Action,
     Authority,
     Baseline,
     Bounds,
@@ -25,10 +26,12 @@ from core.entities import (
     PlannerMode,
     Run,
     Success,
+    TargetAction,
 )
 from core.ports.dispatcher import DEFAULT_TIMEOUT, MAXIMUM_TIMEOUT, MINIMUM_TIMEOUT
 from core.usecases.manage_jobs import visible_status
 
+_OF_ACTIONS = ("url", "method", "headersJson", "bodyJson", "target", "payload")
 _BASELINES = ("baselineCron", "baselineIntervalMs", "runAt")
 _MERGED = ("authority", "success")  # structured; every other object is opaque and replaced whole
 
@@ -60,10 +63,12 @@ class SuccessIn(Wire):
 
 
 class JobIn(Wire):
-    """What a user registers. Exactly one of baselineCron, baselineIntervalMs and runAt is given."""
+    """What a user registers. Exactly one of url and target, and of baselineCron, baselineIntervalMs and runAt."""
 
     name: Annotated[str, Field(strict=True, min_length=1, max_length=255)]
-    url: Annotated[str, Field(strict=True, min_length=1)]
+    url: Annotated[str | None, Field(strict=True, min_length=1)] = None
+    target: Annotated[str | None, Field(strict=True, min_length=1, max_length=100)] = None
+    payload: Any = None
     key: Annotated[str | None, Field(strict=True, min_length=1, max_length=255)] = None
     description: Annotated[str | None, Field(strict=True, max_length=10_000)] = None
     group: Annotated[str | None, Field(strict=True, min_length=1, max_length=255)] = None
@@ -108,13 +113,28 @@ class JobIn(Wire):
             raise ValueError("timezone goes with baselineCron only")
         return self
 
+    @model_validator(mode="after")
+    def _one_action(self) -> "JobIn":
+        if (self.url is None) == (self.target is None):
+            found = "both were" if self.url is not None else "neither was"
+            raise ValueError(f"give exactly one of url and target; {found} given")
+        if self.target is not None:
+            status_codes = self.success.status_codes if self.success is not None else None
+            of_requests = {"method": self.method, "headersJson": self.headers_json, "bodyJson": self.body_json}
+            given = [name for name, value in of_requests.items() if value not in (None, {}, "GET")]
+            given += ["success.statusCodes"] if status_codes is not None else []
+            if given:
+                raise ValueError(f"{' and '.join(given)} go with url only; a target takes payload")
+        elif self.payload is not None:
+            raise ValueError("payload goes with target only; a request takes bodyJson")
+        return self
+
     def definition(self) -> Definition:
         """Return it as core takes it, defaults filled in."""
         baseline = self._baseline()
-        timeout = max(span(self.timeout_ms) or DEFAULT_TIMEOUT, MINIMUM_TIMEOUT)
         return Definition(
             name=self.name,
-            action=HttpAction(self.url, self.method or "GET", self.headers_json or {}, self.body_json, timeout),
+            action=self._action(),
             baseline=baseline,
             key=self.key,
             description=self.description,
@@ -131,9 +151,15 @@ class JobIn(Wire):
             delivery=Delivery(self.delivery or "at_least_once"),
             success=self._success(),
             authority=self._authority(baseline),
-            planner=PlannerMode(self.planner or "on"),
+            planner=PlannerMode(self.planner or ("on" if self.target is None else "off")),
             store_responses=self.store_responses if self.store_responses is not None else True,
         )
+
+    def _action(self) -> Action:
+        timeout = max(span(self.timeout_ms) or DEFAULT_TIMEOUT, MINIMUM_TIMEOUT)
+        if self.target is not None:
+            return TargetAction(self.target, self.payload, timeout)
+        return HttpAction(self.url or "", self.method or "GET", self.headers_json or {}, self.body_json, timeout)
 
     def _baseline(self) -> Baseline:
         if self.baseline_cron is not None:
@@ -185,10 +211,12 @@ class JobOut(Wire):
     group: str | None
     labels: dict[str, str]
     metadata: dict[str, Any]
-    url: str
-    method: str
+    url: str | None
+    method: str | None
     headers_json: dict[str, str]
     body_json: Any
+    target: str | None
+    payload: Any
     baseline_cron: str | None
     timezone: str | None
     baseline_interval_ms: int | None
@@ -265,20 +293,32 @@ def baseline_out(baseline: Baseline) -> dict[str, Any]:
     return {**fields, "runAt": rfc3339(baseline.run_at)}
 
 
+def action_out(action: Action) -> dict[str, Any]:
+    """Write an action's fields, those of the other kind as null."""
+    if isinstance(action, TargetAction):
+        called: dict[str, Any] = {"target": action.target, "payload": action.payload}
+        return {"url": None, "method": None, "headersJson": {}, "bodyJson": None, **called}
+    return {
+        "url": action.url,
+        "method": action.method,
+        "headersJson": dict(action.headers),
+        "bodyJson": action.body_json,
+        "target": None,
+        "payload": None,
+    }
+
+
 def definition_out(definition: Definition) -> dict[str, Any]:
     """Write a definition as a user could have sent it, defaults filled in."""
     success = definition.success
     return {
         "name": definition.name,
-        "url": definition.action.url,
         "key": definition.key,
         "description": definition.description,
         "group": definition.group,
         "labels": dict(definition.labels),
         "metadata": dict(definition.metadata),
-        "method": definition.action.method,
-        "headersJson": dict(definition.action.headers),
-        "bodyJson": definition.action.body_json,
+        **action_out(definition.action),
         **baseline_out(definition.baseline),
         "startAt": rfc3339(definition.start_at) if definition.start_at else None,
         "endAt": rfc3339(definition.end_at) if definition.end_at else None,
@@ -326,6 +366,8 @@ def patched(old: Definition, patch: Mapping[str, Any]) -> Definition:
         merged.update({name: None for name in (*_BASELINES, "timezone") if name not in named})
         if named.get("baselineCron") is not None and "timezone" not in named:
             merged["timezone"] = baseline_out(old.baseline)["timezone"]
+    if named.get("target" if merged["url"] is not None else "url") is not None:  # an action of the other kind
+        merged.update({name: None for name in _OF_ACTIONS if name not in named})
     for name, value in named.items():
         if name in _MERGED and isinstance(value, Mapping) and isinstance(merged.get(name), Mapping):
             kept = {**merged[name], **value}

@@ -10,7 +10,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
-from core.entities import Attempt, Decision, Definition, Hint, Job, JobStatus, Limits, Run, RunStatus
+from core.entities import (
+    Attempt,
+    Decision,
+    Definition,
+    Entry,
+    Hint,
+    Job,
+    JobStatus,
+    Limits,
+    Run,
+    RunStatus,
+)
 from core.errors import RubatoError
 from core.sessions import PlanningContext, Session
 
@@ -43,7 +54,7 @@ class Change:
 
     A definition whose version is new is stored as a new version. `removed_runs`: ids of claimed, unsent rows.
     `cause`: run, registration, edit, pause, resume, hint, plan, run_now, delete, misfire, ...: with it the decision
-    is recorded (a decision that stands in a settled run is not recorded twice).
+    is recorded (a decision that stands in a settled run is not recorded twice). `entry`: for the job's history.
     """
 
     job: Job
@@ -54,6 +65,7 @@ class Change:
     decision: Decision | None = None
     session: Session | None = None
     attempts: tuple[Attempt, ...] = ()
+    entry: Entry | None = None
 
 
 Transition = Callable[[Snapshot], Change]
@@ -190,8 +202,8 @@ class Store(Protocol):
         ...
 
     # jobs
-    async def add_job(self, job: Job, decision: Decision) -> None:
-        """Store a new job with its first definition and decision. Raises Conflict("key_taken")."""
+    async def add_job(self, job: Job, decision: Decision, entry: Entry | None = None) -> None:
+        """Store a new job with its first definition, decision and line of history. Raises Conflict("key_taken")."""
         ...
 
     async def job(self, tenant_id: str, job_id: str) -> Job:
@@ -282,6 +294,10 @@ class Store(Protocol):
 
     async def attempts(self, tenant_id: str, run_id: str) -> list[Attempt]:
         """Return a run's attempts that did not become its outcome, oldest first."""
+        ...
+
+    async def stale(self, *, lapsed_for: timedelta, limit: int) -> list[JobRef]:
+        """Return jobs whose lease ended so long ago with a run in it, that nobody has claimed since."""
         ...
 
     # test runs

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from core.entities import (
+    Action,
     Authority,
     Bounds,
     Catchup,
@@ -61,12 +62,12 @@ async def register_demo(jobs: ManageJobs, store: Store, tenant_id: str, base_url
         found = (await store.jobs(tenant_id, JobFilter(key=definition.key), limit=1)).items
         if not found:
             await jobs.register(tenant_id, definition)
-        elif found[0].definition.action.url != definition.action.url:
-            await jobs.edit(tenant_id, found[0].id, _at(definition.action.url))
+        elif found[0].definition.action != definition.action:
+            await jobs.edit(tenant_id, found[0].id, _with(definition.action))
 
 
-def _at(url: str) -> Callable[[Definition], Definition]:
+def _with(action: Action) -> Callable[[Definition], Definition]:
     def patch(old: Definition) -> Definition:
-        return replace(old, action=replace(old.action, url=url))
+        return replace(old, action=action)
 
     return patch

@@ -12,6 +12,7 @@ from core.entities import (
     Author,
     Decision,
     Definition,
+    Entry,
     Hint,
     HintKind,
     HintState,
@@ -73,6 +74,7 @@ class MemoryStore:
     _decisions: dict[str, Decision] = field(default_factory=dict)
     _tests: dict[str, _TestLease] = field(default_factory=dict)
     _attempts: dict[tuple[str, str, int], Attempt] = field(default_factory=dict)
+    _entries: list[Entry] = field(default_factory=list)
     _held_back: dict[str, datetime] = field(default_factory=dict)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -91,13 +93,14 @@ class MemoryStore:
         except KeyError:
             raise NotFound(f"There is no tenant {tenant_id}.") from None
 
-    async def add_job(self, job: Job, decision: Decision) -> None:
+    async def add_job(self, job: Job, decision: Decision, entry: Entry | None = None) -> None:
         """Store a new job."""
         async with self._lock:
             self._check_key(job)
             self._jobs[job.id] = job
             self._versions[job.id] = [job.definition]
             self._decisions[job.id] = decision
+            self._entries += [entry] if entry is not None else []
 
     async def job(self, tenant_id: str, job_id: str) -> Job:
         """Return a job that is not deleted."""
@@ -120,7 +123,7 @@ class MemoryStore:
             for job in self._jobs.values()
             if job.tenant_id == tenant_id and job.deleted_at is None and _job_matches(job, where, now)
         ]
-        return _page(found, lambda job: (job.id,), limit, after)
+        return page(found, lambda job: (job.id,), limit, after)
 
     async def last_runs(self, tenant_id: str, job_ids: Sequence[str]) -> dict[str, Run]:
         """Return each job's newest begun or skipped run."""
@@ -235,6 +238,16 @@ class MemoryStore:
             if isinstance(answer, Change) and hold_back:
                 self._held_back[ref.job_id] = self.clock.now() + hold_back
 
+    async def stale(self, *, lapsed_for: timedelta, limit: int) -> list[JobRef]:
+        """Return jobs whose lease ended so long ago with a run in it."""
+        before = self.clock.now() - lapsed_for
+        found = [
+            JobRef(job.tenant_id, job.id)
+            for job in self._jobs.values()
+            if (lease := job.schedule.lease) is not None and lease.until <= before and lease.run_id
+        ]
+        return found[:limit]
+
     async def add_attempts(self, attempts: Sequence[Attempt]) -> None:
         """Record attempts that did not become their run's outcome."""
         async with self._lock:
@@ -335,8 +348,8 @@ class MemoryStore:
         offset: int = 0,
     ) -> Page[Run]:
         """Return runs, newest slot first."""
-        found = [run for run in self._runs.values() if run.tenant_id == tenant_id and _run_matches(run, where)]
-        return _page(found, lambda run: (run.id,), limit, after, offset)
+        found = [run for run in self._runs.values() if run.tenant_id == tenant_id and run_matches(run, where)]
+        return page(found, lambda run: (run.id,), limit, after, offset)
 
     async def hints(
         self,
@@ -356,7 +369,7 @@ class MemoryStore:
             and (job_id is None or hint.job_id == job_id)
             and (not active_only or is_active(hint, now))
         ]
-        return _page(found, lambda hint: (hint.id,), limit, after)
+        return page(found, lambda hint: (hint.id,), limit, after)
 
     async def sessions(
         self, tenant_id: str, *, job_id: str | None = None, limit: int, after: tuple[str, ...] | None = None
@@ -367,7 +380,7 @@ class MemoryStore:
             for session in self._sessions.values()
             if session.tenant_id == tenant_id and (job_id is None or session.job_id == job_id)
         ]
-        return _page(found, lambda session: (session.id,), limit, after)
+        return page(found, lambda session: (session.id,), limit, after)
 
     async def session(self, tenant_id: str, session_id: str) -> Session:
         """Return one session."""
@@ -392,6 +405,19 @@ class MemoryStore:
         ]
         parked = sum(job.schedule.status is JobStatus.PARKED for job in jobs)
         return Backlog(len(ages), max(ages, default=0.0), parked)
+
+    def every_version(self, tenant_id: str) -> Iterable[tuple[Job, Definition]]:
+        """Return each version of a tenant's jobs, deleted ones too, beside its job."""
+        mine = [job for job in self._jobs.values() if job.tenant_id == tenant_id]
+        return [(job, definition) for job in mine for definition in self._versions[job.id]]
+
+    def every_run(self, tenant_id: str) -> Iterable[Run]:
+        """Return a tenant's runs."""
+        return [run for run in self._runs.values() if run.tenant_id == tenant_id]
+
+    def entries(self, tenant_id: str, job_id: str) -> list[Entry]:
+        """Return a job's history, oldest first."""
+        return [each for each in self._entries if (each.tenant_id, each.job_id) == (tenant_id, job_id)]
 
     def _any_job(self, tenant_id: str, job_id: str) -> Job:
         job = self._jobs.get(job_id)
@@ -466,6 +492,7 @@ class MemoryStore:
         self._keep_attempts(change.attempts)
         if change.session is not None:
             self._sessions[change.session.id] = change.session
+        self._entries += [change.entry] if change.entry is not None else []
 
     def _check_key(self, job: Job) -> None:
         key = job.definition.key
@@ -543,7 +570,8 @@ def _job_matches(job: Job, where: JobFilter, now: datetime) -> bool:
     )
 
 
-def _run_matches(run: Run, where: RunFilter) -> bool:
+def run_matches(run: Run, where: RunFilter) -> bool:
+    """Tell whether a run is what was asked for."""
     return (
         (where.job_id is None or run.job_id == where.job_id)
         and (where.status is None or run.status is where.status)
@@ -552,7 +580,7 @@ def _run_matches(run: Run, where: RunFilter) -> bool:
     )
 
 
-def _page(
+def page(
     found: Iterable[Item],
     key: Callable[[Item], tuple[str, ...]],
     limit: int,

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from core.entities import (
+    Action,
     Attempt,
     Author,
     Authority,
@@ -17,6 +18,7 @@ from core.entities import (
     Decision,
     Definition,
     Delivery,
+    Entry,
     Handled,
     Hint,
     HintKind,
@@ -37,6 +39,7 @@ from core.entities import (
     SlotKind,
     Source,
     Success,
+    TargetAction,
     Trigger,
 )
 from core.ids import bucket_of
@@ -82,7 +85,7 @@ def limits_from(row: Row, operator_minimum: timedelta) -> Limits:
 
 def definition_to(definition: Definition) -> dict[str, Any]:
     """Write a definition's columns."""
-    action, bounds, baseline = definition.action, definition.bounds, definition.baseline
+    bounds, baseline = definition.bounds, definition.baseline
     return {
         "version": definition.version,
         "name": definition.name,
@@ -91,11 +94,7 @@ def definition_to(definition: Definition) -> dict[str, Any]:
         "group_name": definition.group,
         "labels": dict(definition.labels),
         "metadata": dict(definition.metadata),
-        "url": action.url,
-        "method": action.method,
-        "headers": dict(action.headers),
-        "body": action.body_json,
-        "timeout_ms": ms(action.timeout),
+        **_action_to(definition.action),
         **_baseline_to(baseline),
         "min_interval_ms": ms(bounds.min_interval),
         "max_interval_ms": ms(bounds.max_interval),
@@ -119,7 +118,7 @@ def definition_from(row: Row) -> Definition:
     """Read a definition."""
     return Definition(
         name=row["name"],
-        action=HttpAction(row["url"], row["method"], row["headers"], row["body"], row["timeout_ms"] * _MS),
+        action=_action_from(row),
         baseline=_baseline_from(row),
         version=row["version"],
         key=row["key"],
@@ -464,6 +463,48 @@ def session_from(row: Row) -> Session:
         hint_ids=tuple(row["hint_ids"]),
         decision=decision_from(row["decision"]) if row["decision"] else None,
     )
+
+
+def entry_to(entry: Entry) -> dict[str, Any]:
+    """Write the columns of a line of history."""
+    return {
+        **key(entry.tenant_id, entry.job_id),
+        "id": entry.id,
+        "at": entry.at,
+        "what": entry.what,
+        "version": entry.version,
+        "actor": entry.actor,
+        "reason": clean(entry.reason),
+        "changed": list(entry.changed),
+    }
+
+
+def entry_from(row: Row) -> Entry:
+    """Read a line of history."""
+    plain = ("id", "tenant_id", "job_id", "at", "what", "version", "actor", "reason")
+    return Entry(**{name: row[name] for name in plain}, changed=tuple(row["changed"]))
+
+
+def _action_to(action: Action) -> dict[str, Any]:
+    """Write an action's columns. A target has no URL: an empty one, which no release before it would send to."""
+    if isinstance(action, TargetAction):
+        columns: dict[str, Any] = {"url": "", "method": "GET", "headers": {}, "body": None}
+        return {**columns, "target": action.target, "payload": action.payload, "timeout_ms": ms(action.timeout)}
+    return {
+        "url": action.url,
+        "method": action.method,
+        "headers": dict(action.headers),
+        "body": action.body_json,
+        "timeout_ms": ms(action.timeout),
+        "target": None,
+        "payload": None,
+    }
+
+
+def _action_from(row: Row) -> Action:
+    if row["target"] is not None:
+        return TargetAction(row["target"], row["payload"], row["timeout_ms"] * _MS)
+    return HttpAction(row["url"], row["method"], row["headers"], row["body"], row["timeout_ms"] * _MS)
 
 
 def _baseline_to(baseline: Baseline) -> dict[str, Any]:
