@@ -10,8 +10,8 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from api import problems
 from api.dashboard import page
-from api.guards import PREFIX, RequestGate, check_request
-from api.routes import decisions, health, hints, jobs, quota, runs, sessions
+from api.guards import ADMIN_PREFIX, PREFIX, RequestGate, check_request
+from api.routes import cron, decisions, health, hints, jobs, quota, runs, sessions
 from api.services import Services
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -36,6 +36,7 @@ def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastA
     problems.install(app)
     for routes in (jobs, runs, hints, decisions, sessions, quota, health):
         app.include_router(routes.router, prefix=PREFIX)
+    app.include_router(cron.router, prefix=ADMIN_PREFIX)
     app.include_router(health.root)
     if services.anonymous_tenant is not None:
         page.install(app)
@@ -67,7 +68,7 @@ def _describe_security(app: FastAPI) -> None:
         schemes["apiKey"] = {"type": "apiKey", "in": "header", "name": "x-api-key"}
         schemes["bearer"] = {"type": "http", "scheme": "bearer"}
         for path, operations in document["paths"].items():
-            public = not path.startswith(PREFIX) or path == f"{PREFIX}/health"
+            public = not path.startswith((PREFIX, ADMIN_PREFIX)) or path == f"{PREFIX}/health"
             for operation in operations.values():
                 operation["security"] = [] if public else [{"apiKey": []}, {"bearer": []}]
                 operation.get("responses", {}).pop("422", None)

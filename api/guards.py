@@ -15,6 +15,7 @@ from api.services import HttpObserver
 from core.errors import Issue
 
 PREFIX = "/api/v1"
+ADMIN_PREFIX = "/api/v2/admin/cron"
 LARGEST_BODY = 1024 * 1024  # bytes
 
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}")
@@ -87,8 +88,9 @@ def check_request(request: Request) -> None:
 def _template(scope: Scope) -> str:
     """Return the route's template, with the prefix it was included under; never the path, which holds ids."""
     template: str = getattr(scope.get("route"), "path", "unmatched")
-    if template != "unmatched" and scope["path"].startswith(PREFIX) and not template.startswith(PREFIX):
-        return PREFIX + template
+    for prefix in (PREFIX, ADMIN_PREFIX):
+        if template != "unmatched" and scope["path"].startswith(prefix) and not template.startswith(prefix):
+            return prefix + template
     return template
 
 

@@ -21,10 +21,12 @@ from api.app import create_app
 from api.services import Services
 from core.errors import ConfigurationError, Unavailable
 from core.ports.planner import Planner
+from core.ports.targets import SYSTEM_TENANT
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.plan_due import PlanDue
+from core.usecases.reap import ReapStale
 from core.usecases.run_due import RunDue
 from planner.llm import LlmPlanner, OfflinePlanner
 from planner.models import openai_model
@@ -36,17 +38,31 @@ from rubato.adapters.http.isolated import IsolatedDispatcher
 from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres.accounts import PostgresAccounts
+from rubato.adapters.postgres.definitions import PostgresDefinitions
 from rubato.adapters.postgres.embedded import EmbeddedPostgres
 from rubato.adapters.postgres.engine import CALL_S, IDLE_IN_TRANSACTION_S, Engine, connect, wait_until_ready
 from rubato.adapters.postgres.migrate import ensure_partitions, migrate, require_schema
 from rubato.adapters.postgres.quota import PostgresQuota
 from rubato.adapters.postgres.store import PostgresStore
 from rubato.adapters.postgres.wake import WakeListener
+from rubato.adapters.targets.discovery import discover
+from rubato.adapters.targets.isolated import IsolatedTargets
+from rubato.adapters.targets.registry import Registry
+from rubato.adapters.targets.runner import LocalTargets
 from rubato.adapters.telemetry import Telemetry
 from rubato.demo.jobs import register_demo
 from rubato.demo.target import DemoTarget
+from rubato.maintenance import register_system_jobs, system_targets
 from rubato.settings import Settings
-from worker.loops import lease_service, maintenance_service, plan_service, renew_service, run_service
+from worker.loops import (
+    lease_service,
+    maintenance_service,
+    plan_service,
+    reap_service,
+    renew_service,
+    reservation_service,
+    run_service,
+)
 from worker.service import Service
 from worker.status import StatusApp
 from worker.supervisor import Signals, Supervisor, signals
@@ -118,6 +134,7 @@ async def run_migrations(settings: Settings) -> None:
     """Bring the schema up to date and end."""
     async with core(settings, database_url(settings), application="rubato migrate") as shared:
         await migrate(shared.engine)
+        await register_system_jobs(ManageJobs(shared.store, shared.cron, shared.ids), shared.store)
         log.info("The schema is up to date.")
 
 
@@ -129,6 +146,9 @@ async def run_api(settings: Settings) -> None:
         accounts = PostgresAccounts(shared.engine, shared.ids, pepper=pepper)
         if settings.bootstrap_api_key is not None:
             await accounts.bootstrap(settings.bootstrap_api_key.get_secret_value(), tenant="default", user="bootstrap")
+        if settings.operator_api_key is not None:
+            key = settings.operator_api_key.get_secret_value()
+            await accounts.bootstrap(key, tenant=SYSTEM_TENANT, user="operator", tenant_id=SYSTEM_TENANT)
         planner = _planner(settings)
         app = create_app(_services(shared, accounts, planner, anonymous_tenant=None))
         try:
@@ -199,6 +219,7 @@ async def run_dev(settings: Settings, url: str, options: DevOptions, announce: C
         stack.callback(bound.close)
         shared = await stack.enter_async_context(core(settings, url, application="rubato dev"))
         await migrate(shared.engine)
+        await register_system_jobs(ManageJobs(shared.store, shared.cron, shared.ids), shared.store)
         pepper = kept_secret(data / "secret", lambda: secrets.token_hex(32)).encode()
         accounts = PostgresAccounts(shared.engine, shared.ids, pepper=pepper)
         key = (
@@ -287,6 +308,8 @@ def _services(
         quota=shared.quota,
         accounts=accounts,
         clock=shared.clock,
+        definitions=PostgresDefinitions(shared.engine, shared.store),
+        targets=_targets(shared),
         planner=_plan_due(shared, planner) if planner is not None else None,
         check_url=partial(_check_url, policy=shared.policy),
         check_headers=check_headers,
@@ -302,12 +325,19 @@ def _check_url(url: str, *, policy: AddressPolicy) -> Any:
     return check_url(url, policy)
 
 
+def _targets(shared: Core) -> Registry:
+    """Return every target there is: ours, those of installed packages, and those that the settings name."""
+    lease = timedelta(milliseconds=shared.settings.lock_ttl_ms)
+    own = system_targets(shared.url, cron=shared.cron, ids=shared.ids, events=shared.telemetry, lease=lease)
+    return discover(shared.settings.targets, own)
+
+
 @asynccontextmanager
 async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor]:
     """Build a worker's services; they are stopped with the block at the latest."""
     settings = shared.settings
     poll, lease = timedelta(milliseconds=settings.poll_interval_ms), timedelta(milliseconds=settings.lock_ttl_ms)
-    dispatcher = HttpDispatcher(shared.policy)
+    dispatcher, targets = HttpDispatcher(shared.policy), LocalTargets(_targets(shared), shared.clock)
     services: list[Service] = []
     runs: RunDue | None = None
     planner = _planner(settings) if only != "run" else None
@@ -332,13 +362,20 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
                 lease=lease,
                 misfire_grace=timedelta(milliseconds=settings.misfire_grace_ms),
                 isolated=IsolatedDispatcher(shared.policy),
+                targets=targets,
+                isolated_targets=IsolatedTargets(settings.targets, targets),
             )
+            reap = ReapStale(shared.store, shared.cron, shared.ids, shared.telemetry, lease)
+            with contextlib.suppress(Unavailable):  # its service tries again
+                await reap.run_once()  # what is stale first, then what is pending and what is due
             runner = run_service(runs, shared.clock, shared.telemetry, poll=poll)
             listener.subscribe(runner.wake)
             services.append(runner)
             services.append(renew_service(runs, shared.telemetry))
             services.append(lease_service(runs, shared.telemetry))
             services.append(maintenance_service(partial(ensure_partitions, shared.engine), shared.telemetry))
+            services.append(reap_service(reap.run_once, shared.telemetry))
+            services.append(reservation_service(shared.quota.expire, shared.telemetry))
             if plans is not None:
                 _plan_after_runs(runs, plans)
         supervisor = Supervisor(services, runs)
@@ -346,6 +383,7 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
             yield supervisor
         finally:
             await supervisor.stop()
+            await targets.close()
             await dispatcher.close()
             await _close(planner)
 

@@ -1,4 +1,5 @@
-"""The loops of a worker, each a service: run what is due, renew leases, plan what has settled, keep the tables."""
+"""The loops of a worker, each a service: run what is due, renew leases, plan what has settled, keep the tables
+and what others left behind."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -15,6 +16,7 @@ CLAIM_GAP_S = 0.005  # between two claims: what becomes due meanwhile shares one
 UNCLAIMABLE_WAIT_S = 0.25  # while what is due cannot be had: its tenant is suspended, or another worker is at it
 PLAN_POLL_S = 1.0  # a settled run in another process wakes nobody; planning may come this late
 MAINTENANCE_S = 600.0
+REAP_S = 60.0  # a run is stale after 15 minutes
 RENEWALS_A_LEASE = 4
 LEASE_CHECKS_A_LEASE = 24
 
@@ -96,9 +98,22 @@ def plan_service(plans: PlanDue, events: Events, *, poll: timedelta) -> Service:
 
 def maintenance_service(make_partitions: Callable[[], Awaitable[object]], events: Events) -> Service:
     """Make the coming days' partitions."""
+    return _repeated("maintenance", make_partitions, events, MAINTENANCE_S)
 
+
+def reap_service(reap: Callable[[], Awaitable[object]], events: Events) -> Service:
+    """End runs that nobody holds any more."""
+    return _repeated("reap", reap, events, REAP_S)
+
+
+def reservation_service(expire: Callable[[], Awaitable[object]], events: Events) -> Service:
+    """Count reservations that nobody will settle as spent."""
+    return _repeated("reservations", expire, events, MAINTENANCE_S)
+
+
+def _repeated(name: str, work: Callable[[], Awaitable[object]], events: Events, seconds: float) -> Service:
     async def turn() -> float:
-        await make_partitions()
-        return MAINTENANCE_S
+        await work()
+        return seconds
 
-    return Service("maintenance", turn, events)
+    return Service(name, turn, events)

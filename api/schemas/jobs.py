@@ -120,8 +120,8 @@ class JobIn(Wire):
             raise ValueError(f"give exactly one of url and target; {found} given")
         if self.target is not None:
             status_codes = self.success.status_codes if self.success is not None else None
-            of_requests = {"method": self.method, "headersJson": self.headers_json, "bodyJson": self.body_json}
-            given = [name for name, value in of_requests.items() if value not in (None, {}, "GET")]
+            of_requests = {"method": self.method, "headersJson": self.headers_json or None, "bodyJson": self.body_json}
+            given = [name for name, value in of_requests.items() if value is not None]
             given += ["success.statusCodes"] if status_codes is not None else []
             if given:
                 raise ValueError(f"{' and '.join(given)} go with url only; a target takes payload")
@@ -374,8 +374,13 @@ def patched(old: Definition, patch: Mapping[str, Any]) -> Definition:
             merged[name] = {field: each for field, each in kept.items() if each is not None or field == "equals"}
         else:
             merged[name] = value
+    return read_definition(merged)
+
+
+def read_definition(fields: Mapping[str, Any]) -> Definition:
+    """Return the definition that a job's fields make. Raises RequestValidationError for what is not valid."""
     try:
-        return JobIn.model_validate(merged).definition()
+        return JobIn.model_validate(fields).definition()
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found]) from None

@@ -11,14 +11,14 @@ from core.ports.store import Page, RunFilter
 class DefinitionFilter:
     """Which versions to list; all given conditions hold.
 
-    `status`: a version that another has followed is retired. `kind`: cron, interval or once.
+    `status`: a version that another has followed is retired. `kinds`: of cron, interval and once; none: any.
     """
 
     job_id: str | None = None
     key: str | None = None
     version: int | None = None
     target: str | None = None
-    kind: str | None = None
+    kinds: tuple[str, ...] = ()
     status: JobStatus | None = None
 
 

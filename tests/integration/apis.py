@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import httpx2
+from pydantic import BaseModel
 
 from api.app import create_app
 from api.services import Services
@@ -22,15 +23,39 @@ from rubato.adapters.cron import CroniterCron
 from rubato.adapters.http.guard import AddressPolicy, check_url
 from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
+from rubato.adapters.memory.definitions import MemoryDefinitions
 from rubato.adapters.memory.store import MemoryStore
+from rubato.adapters.targets.registry import Registry
+from rubato.adapters.targets.runner import LocalTargets
+from rubato.adapters.targets.shipped import log_message
 from rubato.adapters.telemetry import Telemetry
+from rubato.targets import Context, target
 from tests.unit.fakes import FakeDispatcher, FakeQuota, ScriptedPlanner
 
 KEYS = {
     "cron_a": Principal("ten_a", "usr_a", "admin", "key_a"),
     "cron_b": Principal("ten_b", "usr_b", "admin", "key_b"),
+    "cron_member": Principal("ten_a", "usr_m", "member", "key_m"),
 }
 JOB = {"name": "Test Job", "url": "https://example.com", "baselineIntervalMs": 60000}
+
+
+class Report(BaseModel):
+    """The payload of a target."""
+
+    region: str
+    days: int = 1
+
+
+@target("reports.daily", payload=Report)
+def daily(report: Report, context: Context) -> dict[str, object]:
+    """Write the day's report."""
+    if report.region == "nowhere":
+        raise ValueError("there is no such region")
+    return {"region": report.region, "attempt": context.attempt}
+
+
+TARGETS = Registry([log_message, daily])
 
 
 class FixedAccounts:
@@ -86,7 +111,16 @@ async def face(*, client_host: str = "127.0.0.1", **options: Any) -> AsyncIterat
         store.add_tenant(tenant)
     telemetry, planner, dispatcher = Telemetry(clock), ScriptedPlanner(), FakeDispatcher()
     plans = PlanDue(store, planner, FakeQuota(), cron, clock, ids, telemetry)
-    worker = RunDue(store, dispatcher, cron, clock, ids, telemetry, worker_id="w1")
+    worker = RunDue(
+        store,
+        dispatcher,
+        cron,
+        clock,
+        ids,
+        telemetry,
+        worker_id="w1",
+        targets=LocalTargets(TARGETS, clock),
+    )
     made = {
         "jobs": ManageJobs(store, cron, ids),
         "hints": ManageHints(store, cron, ids),
@@ -95,6 +129,8 @@ async def face(*, client_host: str = "127.0.0.1", **options: Any) -> AsyncIterat
         "quota": FakeQuota(),
         "accounts": FixedAccounts(),
         "clock": clock,
+        "definitions": MemoryDefinitions(store),
+        "targets": TARGETS,
         "planner": plans,
         "check_url": partial(check_url, policy=AddressPolicy()),
         "check_headers": check_headers,

@@ -5,7 +5,7 @@ import socket
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -14,7 +14,16 @@ import uvicorn
 
 from api.app import create_app
 from api.services import Services
-from core.entities import Authority, Definition, HintKind, HttpAction, IntervalBaseline, RunStatus
+from core.entities import (
+    Authority,
+    Definition,
+    HintKind,
+    HttpAction,
+    IntervalBaseline,
+    PlannerMode,
+    RunStatus,
+    TargetAction,
+)
 from core.ports.store import JobRef
 from core.usecases.begin import Beginning, begin
 from core.usecases.explain import Explain
@@ -28,9 +37,12 @@ from rubato.adapters.http.guard import AddressPolicy, check_url
 from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres.accounts import PostgresAccounts
+from rubato.adapters.postgres.definitions import PostgresDefinitions
 from rubato.adapters.postgres.engine import connect
 from rubato.adapters.postgres.quota import PostgresQuota
 from rubato.adapters.postgres.store import PostgresStore
+from rubato.adapters.targets.registry import Registry
+from rubato.adapters.targets.shipped import log_message
 from rubato.adapters.telemetry import Telemetry
 from tests.unit.fakes import ScriptedPlanner
 
@@ -80,7 +92,17 @@ class Served:
             self.tenant, job.id, HintDraft(HintKind.INTERVAL, "why", interval=timedelta(seconds=30))
         )
         session = await self.plans.plan_now(self.tenant, job.id)
-        return {"job_id": job.id, "run_id": claim.run_id, "hint_id": hint.id, "session_id": session.id}
+        called = replace(definition, action=TargetAction("system.log_message"), planner=PlannerMode.OFF)
+        called_job, _ = await given.jobs.register(self.tenant, called)
+        called_run = await given.jobs.run_now(self.tenant, called_job.id)
+        return {
+            "job_id": job.id,
+            "run_id": claim.run_id,
+            "hint_id": hint.id,
+            "session_id": session.id,
+            "cron_job_id": called_job.id,
+            "cron_run_id": called_run.id,
+        }
 
 
 @contextmanager
@@ -123,6 +145,8 @@ async def _furnished(engine: Any, url: str, loop: asyncio.AbstractEventLoop) -> 
         quota=quota,
         accounts=accounts,
         clock=clock,
+        definitions=PostgresDefinitions(engine, store),
+        targets=Registry([log_message]),
         planner=plans,
         check_url=partial(check_url, policy=AddressPolicy()),
         check_headers=check_headers,

@@ -17,6 +17,8 @@ from core.entities import Authority, CronBaseline, Definition, HttpAction, OnceB
 from core.ports.accounts import Principal
 from core.ports.dispatcher import HttpRequest, HttpResult
 from planner.llm import OfflinePlanner
+from rubato.adapters.memory.definitions import MemoryDefinitions
+from rubato.adapters.targets.registry import Registry
 from tests.unit.fakes import START
 from tests.unit.loop import TENANT, Loop, definition, interval_proposal
 
@@ -70,6 +72,8 @@ def services(loop: Loop, *, anonymous_tenant: str | None = TENANT) -> Services:
         quota=loop.quota,
         accounts=NoAccounts(),
         clock=loop.clock,
+        definitions=MemoryDefinitions(loop.store),
+        targets=Registry(),
         planner=None,
         check_url=lambda url: [],
         check_headers=lambda headers: [],

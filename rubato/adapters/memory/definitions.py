@@ -67,7 +67,7 @@ class MemoryDefinitions:
             and where.key in (None, definition.key)
             and where.version in (None, definition.version)
             and where.target in (None, _target(definition))
-            and where.kind in (None, _kind(definition))
+            and (not where.kinds or _kind(definition) in where.kinds)
             and where.status in (None, status)
         )
 

@@ -137,10 +137,11 @@ def _conditions(tenant_id: str, where: DefinitionFilter) -> list[Any]:
         (versions.key, where.key),
         (versions.version, where.version),
         (versions.target, where.target),
-        (versions.baseline_kind, where.kind),
     ):
         if value is not None:
             wanted.append(column == value)
+    if where.kinds:
+        wanted.append(versions.baseline_kind.in_(where.kinds))
     if where.status is not None:
         wanted.append(_in_status(where.status))
     return wanted

@@ -12,6 +12,7 @@ from core.ports.ids import Ids
 from core.ports.quota import Denial, QuotaWindow, Reservation
 from rubato.adapters.postgres.engine import transaction
 
+SETTLED_WITHIN = timedelta(hours=1)  # after its expiry: a session that comes back so late was stopped, and has ended
 RESERVED_FOR = timedelta(minutes=5)  # a session's deadline is 20 s; what is not settled by then stays counted
 
 _OPEN = text(
@@ -34,6 +35,18 @@ _SETTLE = text(
     """
     UPDATE quota_windows SET reserved = reserved - :reserved, used = used + :used
     WHERE tenant_id = :tenant AND name = :name AND scope = :scope AND opened_at = :opened_at
+    """
+)
+
+
+# One reservation long past its time, and no other process's.
+_EXPIRED = text(
+    """
+    DELETE FROM quota_reservations WHERE (tenant_id, id) IN (
+        SELECT tenant_id, id FROM quota_reservations WHERE expires_at < now() - CAST(:after AS interval)
+        LIMIT 1 FOR UPDATE SKIP LOCKED
+    )
+    RETURNING *
     """
 )
 
@@ -90,19 +103,32 @@ class PostgresQuota:
                 {"tenant": reservation.tenant_id, "id": reservation.id},
             )
             row = taken.mappings().first()
-            if row is None:
-                return
-            opened = {
-                "tokens_per_day": ("", row["opened_day"]),
-                "tokens_per_month": ("", row["opened_month"]),
-                "sessions_per_day": ("", row["opened_day"]),
-                "sessions_per_job_hour": (row["job_id"], row["opened_hour"]),
-            }
-            for name, (scope, opened_at) in opened.items():
-                is_tokens = name.startswith("tokens")
-                where = {"tenant": reservation.tenant_id, "name": name, "scope": scope, "opened_at": opened_at}
-                amounts = {"reserved": row["tokens"], "used": tokens} if is_tokens else {"reserved": 1, "used": 1}
-                await connection.execute(_SETTLE, {**where, **amounts})
+            if row is not None:
+                await self._close(connection, row, tokens)
+
+    async def expire(self, *, limit: int = 100) -> int:
+        """Count reservations that nobody can settle any more as spent for good; return how many."""
+        for count in range(limit):
+            async with transaction(self._engine) as connection:
+                row = (await connection.execute(_EXPIRED, {"after": SETTLED_WITHIN})).mappings().first()
+                if row is None:
+                    return count
+                await self._close(connection, row, row["tokens"])
+        return limit
+
+    async def _close(self, connection: AsyncConnection, row: Any, tokens: int) -> None:
+        """Replace a reservation, whose row was taken away, by what was used."""
+        opened = {
+            "tokens_per_day": ("", row["opened_day"]),
+            "tokens_per_month": ("", row["opened_month"]),
+            "sessions_per_day": ("", row["opened_day"]),
+            "sessions_per_job_hour": (row["job_id"], row["opened_hour"]),
+        }
+        for name, (scope, opened_at) in opened.items():
+            is_tokens = name.startswith("tokens")
+            where = {"tenant": row["tenant_id"], "name": name, "scope": scope, "opened_at": opened_at}
+            amounts = {"reserved": row["tokens"], "used": tokens} if is_tokens else {"reserved": 1, "used": 1}
+            await connection.execute(_SETTLE, {**where, **amounts})
 
     async def windows(self, tenant_id: str) -> list[QuotaWindow]:
         """Return the tenant's open windows, per-job ones left out."""

@@ -10,6 +10,7 @@ from core.errors import ConfigurationError
 from rubato.adapters.targets.registry import Registry, Target
 
 GROUP = "rubato.targets"
+OWN = "system."  # how the names of Rubato's own targets begin
 
 
 def discover(modules: Iterable[str], own: Iterable[Target[..., Any]] = ()) -> Registry:
@@ -44,6 +45,6 @@ def _take(registry: Registry, module: ModuleType, origin: str) -> None:
     if not found:
         raise ConfigurationError(f"There is no target in {origin}. Decorate a function with rubato.targets.target.")
     for each in found:
-        if each.name.startswith("system."):
-            raise ConfigurationError(f"{each.name} in {origin}: names that begin with system. are Rubato's own.")
+        if each.name.startswith(OWN):
+            raise ConfigurationError(f"{each.name} in {origin}: names that begin with {OWN} are Rubato's own.")
         registry.add(each, origin)
