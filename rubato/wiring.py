@@ -130,6 +130,14 @@ async def core(settings: Settings, url: str, *, application: str) -> AsyncIterat
             await each.dispose()
 
 
+def report_errors(settings: Settings, process: str) -> None:
+    """Report this process's errors, if the settings say where to. Raises ConfigurationError."""
+    if settings.sentry_dsn is not None:
+        from rubato.adapters import sentry  # it takes a tenth of a second to import, and most do without
+
+        sentry.report_errors(settings.sentry_dsn.get_secret_value(), environment=settings.environment, process=process)
+
+
 async def run_migrations(settings: Settings) -> None:
     """Bring the schema up to date and end."""
     async with core(settings, database_url(settings), application="rubato migrate") as shared:

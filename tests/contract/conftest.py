@@ -10,13 +10,16 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.entities import Definition, IntervalBaseline, Job, Run, RunStatus
+from core.ports.definitions import Definitions
 from core.ports.store import Change, Claimed, Snapshot, Store, Transition
 from core.usecases.begin import Beginning, begin
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.settle import Finished, settle
 from rubato.adapters.clock import SystemClock
 from rubato.adapters.ids import SystemIds
+from rubato.adapters.memory.definitions import MemoryDefinitions
 from rubato.adapters.memory.store import MemoryStore
+from rubato.adapters.postgres.definitions import PostgresDefinitions
 from rubato.adapters.postgres.engine import connect
 from rubato.adapters.postgres.store import PostgresStore
 from tests.unit.fakes import FakeCron
@@ -37,6 +40,11 @@ class House:
     def __post_init__(self) -> None:
         self.ids, self.cron = SystemIds(), FakeCron()
         self.jobs = ManageJobs(self.store, self.cron, self.ids)
+        self.definitions: Definitions = (
+            MemoryDefinitions(self.store)
+            if isinstance(self.store, MemoryStore)
+            else PostgresDefinitions(self.engine, self.store)
+        )
 
     async def job(self, made: Definition | None = None, *, tenant: str | None = None) -> Job:
         """Register a job that is due at once."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from api.app import create_app
 from api.services import Services
 from core.ports.accounts import Principal
+from core.ports.clock import Clock
 from core.ports.store import JobFilter
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import ManageHints
@@ -103,9 +104,9 @@ class Face:
 
 
 @asynccontextmanager
-async def face(*, client_host: str = "127.0.0.1", **options: Any) -> AsyncIterator[Face]:
-    """Build an API over fresh things."""
-    clock, ids, cron = SystemClock(), SystemIds(), CroniterCron()
+async def face(*, client_host: str = "127.0.0.1", clock: Clock | None = None, **options: Any) -> AsyncIterator[Face]:
+    """Build an API over fresh things. `clock`: the store's too."""
+    clock, ids, cron = clock or SystemClock(), SystemIds(), CroniterCron()
     store = MemoryStore(clock, ids)
     for tenant in ("ten_a", "ten_b"):
         store.add_tenant(tenant)

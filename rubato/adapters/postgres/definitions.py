@@ -43,7 +43,7 @@ _RUNS = text(
           AND (CAST(:since AS timestamptz) IS NULL OR r.scheduled_for >= :since)
           AND (CAST(:until AS timestamptz) IS NULL OR r.scheduled_for < :until)
           AND (CAST(:after AS text) IS NULL OR r.id < :after)
-        ORDER BY r.id DESC LIMIT :limit + :offset
+        ORDER BY r.id DESC LIMIT CAST(:limit AS bigint) + CAST(:offset AS bigint)
     ) AS r
     ORDER BY r.id DESC LIMIT :limit OFFSET :offset
     """
