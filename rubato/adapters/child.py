@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from core.errors import IsolatedRunError, Unavailable
 
 START_S = 10.0  # what a process may take to start and to end, beyond the work's own deadline, on a busy machine
-OPEN_FILES = 64
 AT_ONCE = 4  # processes; all that was out with a killer comes here after its second murder, and must not kill by number
 
 
@@ -50,12 +49,13 @@ async def ask(command: Sequence[str], question: bytes, *, limit_s: float, env: M
     return answer
 
 
-def bound(limit_s: float, *, address_space: int | None = None) -> None:
-    """Let the kernel end this process: by its memory in bytes, its CPU, and the clock, whether or not its parent
-    lives."""
+def bound(limit_s: float, *, address_space: int | None = None, open_files: int | None = None) -> None:
+    """Let the kernel end this process: by its memory in bytes, its files, its CPU, and the clock, whether or not its
+    parent lives."""
     if address_space is not None:
         resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
+    if open_files is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     cpu_s = int(limit_s) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))

@@ -21,6 +21,7 @@ from rubato.adapters.http.dispatcher import HttpDispatcher
 from rubato.adapters.http.guard import AddressPolicy
 
 ADDRESS_SPACE = 512 * 1024**2  # bytes; 170 MiB are mapped for an ordinary request, most of it for libraries
+OPEN_FILES = 64
 CHILD = ("-P", "-m", "rubato.adapters.http.isolated")
 _KEPT_VARIABLES = ("LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR", "TZ")
 
@@ -62,7 +63,7 @@ def main() -> None:
     """Be the process: read a request, send it, write the result."""
     asked = orjson.loads(sys.stdin.buffer.read())
     limit_s = asked.pop("limit_s")
-    bound(limit_s, address_space=ADDRESS_SPACE)
+    bound(limit_s, address_space=ADDRESS_SPACE, open_files=OPEN_FILES)
     policy = AddressPolicy(asked.pop("allow"))
     result = asyncio.run(_send(_read(asked), policy))
     sys.stdout.buffer.write(orjson.dumps(result._asdict()))

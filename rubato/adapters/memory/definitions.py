@@ -1,8 +1,19 @@
 """The definitions port over the store in memory, whose tables it reads."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from core.entities import CronBaseline, Definition, Entry, IntervalBaseline, JobStatus, JobVersion, Run, TargetAction
+from core.entities import (
+    CronBaseline,
+    Definition,
+    Entry,
+    IntervalBaseline,
+    Job,
+    JobStatus,
+    JobVersion,
+    Run,
+    TargetAction,
+)
 from core.errors import NotFound
 from core.ports.definitions import DefinitionFilter, TargetRun, TargetRunFilter
 from core.ports.store import Page
@@ -21,7 +32,7 @@ class MemoryDefinitions:
     ) -> Page[JobVersion]:
         """Return versions whose action is a target, newest job and version first."""
         found = [
-            JobVersion(job, definition, job.updated_at)
+            JobVersion(job, definition, self._created_at(job, definition.version))
             for job, definition in self.store.every_version(tenant_id)
             if job.deleted_at is None and isinstance(definition.action, TargetAction)
         ]
@@ -58,6 +69,14 @@ class MemoryDefinitions:
     async def history(self, tenant_id: str, job_id: str, *, limit: int) -> list[Entry]:
         """Return what people did to a job, newest first."""
         return self.store.entries(tenant_id, job_id)[::-1][:limit]
+
+    def _created_at(self, job: Job, version: int) -> datetime:
+        made = [
+            each.at
+            for each in self.store.entries(job.tenant_id, job.id)
+            if each.version == version and each.what in ("registration", "edit")
+        ]
+        return made[0] if made else job.schedule.created_at
 
     def _matches(self, found: JobVersion, where: DefinitionFilter) -> bool:
         definition = found.definition
