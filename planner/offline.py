@@ -3,14 +3,15 @@
 It is the default without a key, and answers while a model's server is down. A pure function of the context.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from pydantic_ai import ModelMessage, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai import ModelMessage, ModelResponse, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from core.entities import Author, CronBaseline, Hint, HintKind, IntervalBaseline, OnceBaseline, Run, RunStatus
+from core.gate import ANALYSIS_EVERY
 from core.governor import effective_bounds
 from core.sessions import PlanningContext
 from core.wording import duration, instant
@@ -37,16 +38,20 @@ LIVES = 8  # a hint lives this many of its intervals, between the two below
 SHORTEST_LIFE, LONGEST_LIFE = timedelta(seconds=45), timedelta(minutes=30)
 RENEW_BELOW = 0.25  # of its life left, and a hint that is still right is renewed
 CRON_STEP = timedelta(seconds=30)  # between extra runs of a cron job in trouble that names no minimum
+SOON = timedelta(seconds=1)  # the next run, at the operator's minimum between two
+CONFIDENCE = 0.7  # a fixed policy knows no doubt; the figure is a constant
 _MS = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What the policy would do: a tool and its arguments, or nothing, and why."""
+    """What the policy would do: a tool and its arguments, or nothing, and why. `soon`: it wants to see the next run,
+    whatever that brings; else the gate will say when something has changed."""
 
     words: str
     tool: str | None = None
     arguments: dict[str, Any] | None = None
+    soon: bool = False
 
 
 def offline_model(context: PlanningContext) -> FunctionModel:
@@ -55,18 +60,24 @@ def offline_model(context: PlanningContext) -> FunctionModel:
     def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         asked_before = any(isinstance(message, ModelResponse) for message in messages)
         advice = advise(context)
-        if asked_before or advice.tool is None:
-            return ModelResponse([TextPart(advice.words)], model_name=OFFLINE)
-        return ModelResponse([ToolCallPart(advice.tool, advice.arguments or {})], model_name=OFFLINE)
+        parts = [ToolCallPart("conclude", _conclusion(advice))]
+        if advice.tool is not None and not asked_before:
+            parts.insert(0, ToolCallPart(advice.tool, advice.arguments or {}))
+        return ModelResponse(parts, model_name=OFFLINE)
 
     return FunctionModel(answer, model_name=OFFLINE)
+
+
+def _conclusion(advice: Advice) -> dict[str, Any]:
+    look = SOON if advice.soon else ANALYSIS_EVERY
+    return {"reasoning": advice.words[:600], "confidence": CONFIDENCE, "next_analysis_in_ms": look // _MS}
 
 
 def advise(context: PlanningContext) -> Advice:
     """Return the policy's advice: notices first, then the owner's own rule, then trouble, recovery and calm."""
     runs = [run for run in context.runs if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED)]
     if not runs:
-        return Advice("The job has not been answered yet; there is nothing to go by.")
+        return Advice("The job has not been answered yet; there is nothing to go by.", soon=True)
     for notice in notices(runs[0], context.now):
         advice = _heed(context, notice)
         if advice is not None:
@@ -75,7 +86,7 @@ def advise(context: PlanningContext) -> Advice:
         return Advice("A job that runs once keeps its time.")
     rule = threshold_of(context.job.definition.description)
     if rule is not None and (held := holds(rule, runs[0])) is not None:
-        return _obey(context, rule, held=held)
+        return replace(_obey(context, rule, held=held), soon=True)
     return _by_trend(context, runs)
 
 
@@ -85,19 +96,19 @@ def _by_trend(context: PlanningContext, runs: list[Run]) -> Advice:
     over = _trend_window(context)
     trouble = _trouble(runs, over)
     if trouble is not None:
-        return _tighten(context, trouble)
+        return replace(_tighten(context, trouble), soon=True)
     mine = _own_interval(context)
     well = len(runs) >= WELL_RUNS and all(_trouble(runs[at:], over) is None for at in range(WELL_RUNS))
     if mine is not None and _is_tight(context, mine):
         high = elevated(runs)
         if high is not None:
-            return _tighten(context, f"{high} is still high")
+            return replace(_tighten(context, f"{high} is still high"), soon=True)
         if well:
-            return Advice("recovered", "clear_hints", {"reason": "the answers are healthy and steady again"})
-        return Advice("It looks better; one more healthy answer before the tempo goes back.")
+            return Advice("recovered", "clear_hints", {"reason": "the answers are healthy and steady again"}, soon=True)
+        return Advice("It looks better; one more healthy answer before the tempo goes back.", soon=True)
     if well and len(runs) >= CALM_RUNS and all(same_answer(runs[0], run) for run in runs[1:CALM_RUNS]):
         return _relax(context, mine)
-    return Advice("Nothing has changed that asks for another tempo.")
+    return Advice("Nothing has changed that asks for another tempo.", soon=True)
 
 
 def _trend_window(context: PlanningContext) -> timedelta:
