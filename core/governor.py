@@ -114,7 +114,7 @@ class _Deliberation:
 
     def conclude(self) -> Decision:
         regular = next_fire(self.definition, self.schedule, not_before=self.now, cron=self.cron)
-        for hint in counting(self.definition, self.hints, self.now):
+        for hint in counting(self.definition, self.hints, self.limits, self.now):
             decision = self._weigh(hint, regular)
             if decision is not None:
                 return decision

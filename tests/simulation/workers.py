@@ -154,13 +154,7 @@ class Worker:
             plans = PlanDue(far, self.mind, Purse(rng), shared.cron, clock, shared.ids, self.events, lease=LEASE)
             planner = plan_service(plans, self.events, poll=POLL)
             services.insert(0, planner)
-            ready = self.runs.on_ready
-
-            def both(seconds: float) -> None:
-                ready(seconds)
-                planner.wake()
-
-            self.runs.on_ready = both
+            self.runs.on_passed = planner.wake
         self.supervisor = Supervisor(services, self.runs)
         self.process.spawn(self.supervisor.start())
 
