@@ -29,10 +29,10 @@ from core.entities import (
     SlotKind,
     Source,
 )
-from core.evolve import evolve
 from core.grid import TICK, fire_at_or_after, fires_between, last_fire_before, later, next_fire
 from core.hints import counting, pause_end, pause_left
 from core.ports.cron import Cron
+from core.record import evolve, record
 from core.wording import duration, instant
 
 VERSION = "1"
@@ -53,7 +53,7 @@ _PAUSE_SOURCE = {
 _HINT_SOURCE = {HintKind.INTERVAL: Source.HINT_INTERVAL, HintKind.NEXT_TIME: Source.HINT_NEXT_TIME}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EffectiveBounds:
     """What a hinted instant is held to, counted from the last start. `floor_bound` names whose floor it is."""
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from core.entities import Author, Definition, Hint, HintKind, HintState, Limits, PlannerMode
-from core.evolve import evolve
+from core.record import evolve
 
 PAUSE_WINDOW = timedelta(days=7)
 
