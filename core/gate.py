@@ -7,7 +7,6 @@ its run.
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from zlib import crc32
 from core.entities import Author, Hint, HintKind, RunStatus, Slot, SlotKind, Source
 from core.fingerprint import LATENCY, STATUS, compare, fields_of
 from core.hints import is_active
+from core.record import record
 
 FIRST_RUNS = 3
 STREAK = 3  # failures in a row that are worth a look, and then each doubling of them
@@ -51,7 +51,7 @@ class GateVerdict(StrEnum):
         return self not in (GateVerdict.STEADY, GateVerdict.COVERED)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Answer:
     """What the gate looks at of a run that ended. `slot` None: it was asked for by hand."""
 

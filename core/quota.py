@@ -1,15 +1,15 @@
 """Allowance arithmetic: which windows a session draws on, and what tokens cost."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from core.record import record
 from core.sessions import Usage
 
 MILLION = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Window:
     """A day, a month or an hour, from `opened_at` (included) to `closes_at`, in UTC."""
 
@@ -35,7 +35,7 @@ def hour_of(now: datetime) -> Window:
     return Window(opened, opened + timedelta(hours=1))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Price:
     """US dollars for a million tokens read and written."""
 

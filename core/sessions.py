@@ -1,12 +1,12 @@
 """What planning reads and leaves behind: context, proposals, tool calls, sessions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from core.entities import Decision, Hint, HintKind, Job, Limits, PlannerMode, Run
+from core.record import record
 
 
 class Outcome(StrEnum):
@@ -29,7 +29,7 @@ class Verdict(StrEnum):
     ANSWERED = "answered"  # a reading tool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Proposal:
     """A staged hint. `clear` removes the planner's own hints of that kind instead (every kind if None)."""
 
@@ -43,7 +43,7 @@ class Proposal:
     clear: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Conclusion:
     """A session's final answer. `next_analysis_in`: when to look again even if nothing changes, within limits."""
 
@@ -52,7 +52,7 @@ class Conclusion:
     next_analysis_in: timedelta
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ToolCall:
     """One call that a model made, in order. `message` is what the model was told."""
 
@@ -63,7 +63,7 @@ class ToolCall:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Usage:
     """What a session cost. Tokens as the provider reports them; `estimated` when it reported none."""
 
@@ -78,7 +78,7 @@ class Usage:
         return self.input_tokens + self.output_tokens
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunWindow:
     """What a job's runs were like over a while. Skipped runs are left out. Latencies in milliseconds, None without an
     answer. `changed`: runs whose answer was news to the gate. `more`: the while holds more runs than were counted."""
@@ -92,7 +92,7 @@ class RunWindow:
     more: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PlanningContext:
     """All a planner may know: one job. `runs` newest first; `siblings` the latest run of each other job of its group,
     by name. `decision` is the one in force. `hints` are active; `past_hints` are the planner's own of the last day
@@ -109,7 +109,7 @@ class PlanningContext:
     windows: Sequence[RunWindow] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Plan:
     """What a planner returns. It never raises for a model's faults: they are outcomes.
 
@@ -135,7 +135,7 @@ class Plan:
     charged_model: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Session:
     """One planner invocation, kept."""
 

@@ -1,12 +1,13 @@
 """The flag port: switches that act without a restart, with a history of who turned them and why."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from core.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Flag:
     """A switch as it stands. `scope`: a tenant's id, or empty for everybody."""
 
@@ -18,7 +19,7 @@ class Flag:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FlagChange:
     """One turn of a switch. `old_value` None: it had never been set."""
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from core.entities import Author, Hint, HintKind, HintState, PlannerMode, Slot
 from core.errors import LeaseLostError
-from core.evolve import evolve
 from core.gate import AFTER_FAILURE, ANALYSIS_EVERY, LONGEST_ANALYSIS
 from core.grid import later
 from core.hints import end, supersede
@@ -15,6 +14,7 @@ from core.modes import mode_of
 from core.ports.cron import Cron
 from core.ports.ids import Ids
 from core.ports.store import Change, Snapshot
+from core.record import evolve
 from core.reschedule import steer
 from core.sessions import Outcome, Plan, Proposal, Session
 from core.usecases.manage_hints import AFTER_NEXT_TIME, DEFAULT_INTERVAL_TTL, asked

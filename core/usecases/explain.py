@@ -1,17 +1,16 @@
 """Why will it run then, and when after that: the governor asked, nothing written."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.entities import Author, Decision, Hint, HintKind, HintState, Job, Limits, PlannerMode, RunStatus, Source
 from core.errors import NotFound
-from core.evolve import evolve
 from core.governor import decide
 from core.hints import end, is_active, supersede
 from core.ids import hint_id
 from core.modes import mode_of
 from core.ports.cron import Cron
 from core.ports.store import JobRef, Snapshot, Store
+from core.record import evolve, record
 from core.usecases.manage_hints import HintDraft, draw_up
 from core.usecases.settle import after_run
 
@@ -19,7 +18,7 @@ FORECAST_LIMIT = 500
 SHADOWS_READ = 50  # hints looked through for those that would be in force
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Explanation:
     """The decision in force and what it stands on. `hints`: the active ones. In shadow mode `shadow_hints` are what
     would be in force, and `shadow` is what would be decided now."""
@@ -34,7 +33,7 @@ class Explanation:
     shadow: Decision | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ForecastItem:
     """One expected run."""
 
@@ -43,7 +42,7 @@ class ForecastItem:
     hint_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Forecast:
     """Expected runs until `until`, if each succeeds at its slot and no new hint comes. `truncated`: there are more."""
 
@@ -52,7 +51,7 @@ class Forecast:
     truncated: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Explain:
     """Answers about the future, by the same function that decides it."""
 

@@ -12,7 +12,6 @@ from functools import partial
 from core.entities import PlannerMode, Run
 from core.errors import Conflict, LeaseLostError
 from core.events import HintWritten, QuotaDenied, SessionEnded
-from core.evolve import evolve
 from core.gate import GateVerdict
 from core.ids import session_id
 from core.modes import mode_of
@@ -24,6 +23,7 @@ from core.ports.planner import Planner
 from core.ports.quota import Denial, Quota
 from core.ports.store import JobRef, PlanClaim, Store
 from core.quota import Price, cost_usd
+from core.record import evolve
 from core.sessions import Outcome, Plan, Session
 from core.usecases.commit_plan import commit_plan, stand_down
 

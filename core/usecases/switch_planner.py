@@ -1,6 +1,5 @@
 """The switch of planning: on, on paper only, or off; for everybody or one tenant, at once and without a restart."""
 
-from dataclasses import dataclass
 from functools import partial
 
 from core.entities import PlannerMode
@@ -9,13 +8,14 @@ from core.modes import EVERYBODY, PLANNER
 from core.ports.cron import Cron
 from core.ports.flags import Flag, Flags
 from core.ports.store import Change, JobRef, Snapshot, Store
+from core.record import record
 from core.reschedule import steer
 
 LONGEST_REASON = 300  # characters
 _BATCH = 100  # jobs decided again in one transaction
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SwitchPlanner:
     """Turns planning on, to `shadow`, or off: the kill switch.
 

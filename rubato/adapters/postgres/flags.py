@@ -67,4 +67,4 @@ class PostgresFlags:
         statement = history.select().where(history.c.scope == scope).order_by(history.c.id.desc()).limit(limit)
         async with transaction(self._engine) as connection:
             rows = (await connection.execute(statement)).mappings().all()
-        return [FlagChange(**{name: row[name] for name in FlagChange.__slots__}) for row in rows]
+        return [FlagChange(**{name: value for name, value in row.items() if name != "id"}) for row in rows]
