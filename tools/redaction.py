@@ -12,7 +12,7 @@ _SENSITIVE = (
     r"[\w.-]{0,40}(?:pass(?:word|wd|phrase)?|secret|token|(?:api|access|private)[_-]?key|authorization|cookie"
     r"|credential|signature|session[_-]?id|bearer)[\w.-]{0,40}"
 )
-_VALUE = r"\"(?:[^\"\\]|\\.)*\"?|'[^']*'?|[^\s,;&}\]\"']+"
+_VALUE = r"\"(?:[^\"\\]|\\.)*\"?|'[^']*'?|(?:(?:bearer|basic)\s+)?[^\s,;&}\]\"']+"
 _PATTERNS = (
     re.compile(r"-----BEGIN [A-Z ]{1,40}-----.*?(?:-----END [A-Z ]{1,40}-----|\Z)", re.DOTALL),
     re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s\"'<>\\]{1,2000}", re.IGNORECASE),

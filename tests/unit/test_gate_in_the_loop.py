@@ -92,7 +92,7 @@ async def test_what_the_quota_denied_is_looked_at_when_the_window_opens_again() 
 
 async def test_a_server_that_asks_to_be_left_alone_is_asked_again_later_about_the_same() -> None:
     loop = Loop()
-    job = await loop.register(definition(3600))
+    job = await loop.register(definition(300))
     answers = [Plan(Outcome.FAILED, "llm", "m", "", error="429", retry_in=timedelta(seconds=90))]
     plan = loop.planner.plan
 

@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from core.entities import HintKind, HintState, JobStatus, Limits, PlannerMode, Source
+from core.entities import HintKind, HintState, Job, JobStatus, Limits, PlannerMode, Source
 from core.errors import Conflict, InvalidInput
 from core.gate import GateVerdict
 from core.modes import EVERYBODY, mode_of
+from core.ports.dispatcher import HttpResult
 from core.sessions import Proposal
 from tests.unit.fakes import START
 from tests.unit.loop import TENANT, Loop, definition, interval_proposal
@@ -53,17 +54,41 @@ async def test_while_planning_is_off_nothing_is_judged_planned_or_charged_and_ru
         await loop.plans.plan_now(TENANT, job.id)
 
 
-async def test_when_planning_is_switched_on_again_what_was_missed_is_looked_at() -> None:
-    loop = Loop()
-    job = await loop.register()
-    await loop.run_turn()
-    await loop.switches.turn(TENANT, "off", by="usr")
-    await loop.plans.run_once()
-    await loop.switches.turn(TENANT, "on", by="usr")
-    for _ in range(3):
+async def turns(loop: Loop, job: Job, count: int) -> None:
+    for _ in range(count):
         await loop.until_slot(job)
         await loop.turn()
-    assert len(loop.planner.contexts) == 3
+
+
+async def test_when_planning_is_switched_on_again_what_changed_meanwhile_is_looked_at() -> None:
+    loop = Loop()
+    job = await loop.register()
+    await turns(loop, job, 6)
+    await loop.switches.turn(TENANT, "off", by="usr")
+    loop.dispatcher.plan = lambda request: HttpResult(200, 5, body='{"status":"degraded"}')
+    before = len(loop.planner.contexts)
+    await turns(loop, job, 3)
+    assert len(loop.planner.contexts) == before
+    await loop.switches.turn(TENANT, "on", by="usr")
+    await turns(loop, job, 2)
+    assert len(loop.planner.contexts) == before + 1
+    assert [run.gate for run in await loop.runs(job)][-2:] == ["response_changed: status", "steady"]
+
+
+async def test_a_session_that_waited_when_planning_was_switched_off_is_made_up_for() -> None:
+    loop = Loop()
+    job = await loop.register()
+    await turns(loop, job, 6)
+    loop.dispatcher.plan = lambda request: HttpResult(200, 5, body='{"status":"degraded"}')
+    await loop.until_slot(job)
+    await loop.run_turn()
+    await loop.switches.turn(TENANT, "off", by="usr")
+    before = len(loop.planner.contexts)
+    await loop.plans.run_once()
+    await loop.switches.turn(TENANT, "on", by="usr")
+    await turns(loop, job, 1)
+    assert len(loop.planner.contexts) == before + 1
+    assert [run.gate for run in await loop.runs(job)][-1] == "analysis_due"
 
 
 async def test_a_session_under_way_when_the_switch_is_turned_writes_nothing_that_counts() -> None:
