@@ -175,11 +175,14 @@ def _is_milestone(streak: int) -> bool:
 
 
 def _ending(hints: Iterable[Hint], now: datetime) -> int:
-    """Name the planner's hint whose life is nearly over, in 16 bits; 0: none. A pause ends with its probe."""
+    """Name the planner's hint whose life is nearly over, or ends before it would run again, in 16 bits; 0: none. A
+    pause ends with its probe."""
     for hint in hints:
         if hint.author is Author.PLANNER and hint.kind is HintKind.INTERVAL and is_active(hint, now):
-            ends = hint.expires_at
-            if ends is not None and ends - now < (ends - hint.created_at) * RENEW_BELOW:
+            ends, every = hint.expires_at, hint.interval
+            if ends is None or every is None:
+                continue
+            if ends - now < max((ends - hint.created_at) * RENEW_BELOW, every):
                 return crc32(hint.id.encode()) & 0xFFFF or 1
     return 0
 

@@ -3,7 +3,7 @@
 It is the default without a key, and answers while a model's server is down. A pure function of the context.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -39,19 +39,18 @@ SHORTEST_LIFE, LONGEST_LIFE = timedelta(seconds=45), timedelta(minutes=30)
 RENEW_BELOW = 0.25  # of its life left, and a hint that is still right is renewed
 CRON_STEP = timedelta(seconds=30)  # between extra runs of a cron job in trouble that names no minimum
 SOON = timedelta(seconds=1)  # the next run, at the operator's minimum between two
+REST_INTERVALS = 8
 CONFIDENCE = 0.7  # a fixed policy knows no doubt; the figure is a constant
 _MS = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What the policy would do: a tool and its arguments, or nothing, and why. `soon`: it wants to see the next run,
-    whatever that brings; else the gate will say when something has changed."""
+    """What the policy would do: a tool and its arguments, or nothing, and why."""
 
     words: str
     tool: str | None = None
     arguments: dict[str, Any] | None = None
-    soon: bool = False
 
 
 def offline_model(context: PlanningContext) -> FunctionModel:
@@ -60,7 +59,7 @@ def offline_model(context: PlanningContext) -> FunctionModel:
     def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         asked_before = any(isinstance(message, ModelResponse) for message in messages)
         advice = advise(context)
-        parts = [ToolCallPart("conclude", _conclusion(advice))]
+        parts = [ToolCallPart("conclude", _conclusion(advice, context))]
         if advice.tool is not None and not asked_before:
             parts.insert(0, ToolCallPart(advice.tool, advice.arguments or {}))
         return ModelResponse(parts, model_name=OFFLINE)
@@ -68,16 +67,33 @@ def offline_model(context: PlanningContext) -> FunctionModel:
     return FunctionModel(answer, model_name=OFFLINE)
 
 
-def _conclusion(advice: Advice) -> dict[str, Any]:
-    look = SOON if advice.soon else ANALYSIS_EVERY
+def _conclusion(advice: Advice, context: PlanningContext) -> dict[str, Any]:
+    look = _rest(context) if _is_at_rest(context) else SOON
     return {"reasoning": advice.words[:600], "confidence": CONFIDENCE, "next_analysis_in_ms": look // _MS}
+
+
+def _is_at_rest(context: PlanningContext) -> bool:
+    """Tell whether nothing is going on: then the gate says when something has changed, and no run need be looked at."""
+    runs = [run for run in context.runs if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED)][:CALM_RUNS]
+    mine = _own_interval(context)
+    is_calm = all(_trouble(runs[at:], _trend_window(context)) is None for at in range(len(runs)))
+    is_steady = len(runs) == CALM_RUNS and all(same_answer(runs[0], run) for run in runs[1:])
+    return is_calm and is_steady and (mine is None or not _is_tight(context, mine))
+
+
+def _rest(context: PlanningContext) -> timedelta:
+    """Return when to look again although nothing changes: what does not happen is evidence too, and costs nothing
+    here."""
+    baseline = context.job.definition.baseline
+    every = baseline.every if isinstance(baseline, IntervalBaseline) else ANALYSIS_EVERY
+    return min(every * REST_INTERVALS, ANALYSIS_EVERY)
 
 
 def advise(context: PlanningContext) -> Advice:
     """Return the policy's advice: notices first, then the owner's own rule, then trouble, recovery and calm."""
     runs = [run for run in context.runs if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED)]
     if not runs:
-        return Advice("The job has not been answered yet; there is nothing to go by.", soon=True)
+        return Advice("The job has not been answered yet; there is nothing to go by.")
     for notice in notices(runs[0], context.now):
         advice = _heed(context, notice)
         if advice is not None:
@@ -86,7 +102,7 @@ def advise(context: PlanningContext) -> Advice:
         return Advice("A job that runs once keeps its time.")
     rule = threshold_of(context.job.definition.description)
     if rule is not None and (held := holds(rule, runs[0])) is not None:
-        return replace(_obey(context, rule, held=held), soon=True)
+        return _obey(context, rule, held=held)
     return _by_trend(context, runs)
 
 
@@ -96,19 +112,19 @@ def _by_trend(context: PlanningContext, runs: list[Run]) -> Advice:
     over = _trend_window(context)
     trouble = _trouble(runs, over)
     if trouble is not None:
-        return replace(_tighten(context, trouble), soon=True)
+        return _tighten(context, trouble)
     mine = _own_interval(context)
     well = len(runs) >= WELL_RUNS and all(_trouble(runs[at:], over) is None for at in range(WELL_RUNS))
     if mine is not None and _is_tight(context, mine):
         high = elevated(runs)
         if high is not None:
-            return replace(_tighten(context, f"{high} is still high"), soon=True)
+            return _tighten(context, f"{high} is still high")
         if well:
-            return Advice("recovered", "clear_hints", {"reason": "the answers are healthy and steady again"}, soon=True)
-        return Advice("It looks better; one more healthy answer before the tempo goes back.", soon=True)
+            return Advice("recovered", "clear_hints", {"reason": "the answers are healthy and steady again"})
+        return Advice("It looks better; one more healthy answer before the tempo goes back.")
     if well and len(runs) >= CALM_RUNS and all(same_answer(runs[0], run) for run in runs[1:CALM_RUNS]):
         return _relax(context, mine)
-    return Advice("Nothing has changed that asks for another tempo.", soon=True)
+    return Advice("Nothing has changed that asks for another tempo.")
 
 
 def _trend_window(context: PlanningContext) -> timedelta:

@@ -189,7 +189,8 @@ def _at_the_gate(snapshot: Snapshot, finished: Finished, slot: Slot | None) -> t
         now=now,
     )
     if not judged.verdict.passes:
-        return evolve(planning, gate=judged.state), judged.note
+        same = judged.state == planning.gate
+        return planning if same else evolve(planning, gate=judged.state), judged.note
     ready_at = planning.ready_at if planning.ready_at is not None else now
     return evolve(planning, seq=planning.seq + 1, ready_at=ready_at, gate=judged.state), judged.note
 

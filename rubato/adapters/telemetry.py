@@ -39,6 +39,7 @@ class Telemetry:
         self._tells_all = logging.getLogger("rubato").isEnabledFor(logging.DEBUG)
         self._run_counters: dict[tuple[str, str], Counter] = {}
         self._gate_counters: dict[str, Counter] = {}
+        self._watched: list[Callable[[], int]] = []
         self._log = structlog.get_logger("rubato")
         self.registry = CollectorRegistry()
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, of no use here
@@ -109,8 +110,9 @@ class Telemetry:
                 self._log.error("a turn failed; the loop goes on", role=event.role, error=event.error)
 
     def watch_breakers(self, count: Callable[[], int]) -> None:
-        """Show how many breakers of this process's planner are open."""
-        self._breakers.set_function(count)
+        """Show how many breakers of this process's planners are open; `rubato dev` has two planners."""
+        self._watched.append(count)
+        self._breakers.set_function(lambda: sum(each() for each in self._watched))
 
     def observe_http(self, *, method: str, route: str, status: int, duration_s: float) -> None:
         """Record one API request."""

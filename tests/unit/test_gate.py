@@ -190,15 +190,16 @@ def test_the_run_that_a_hint_asked_for_passes() -> None:
     ]
 
 
-def test_a_hint_about_to_expire_passes_once() -> None:
+@pytest.mark.parametrize(("every", "at"), [(timedelta(minutes=1), 15), (timedelta(minutes=8), 12)])
+def test_a_hint_about_to_expire_passes_once(every: timedelta, at: int) -> None:
     watched = Watched().known()
     born = watched.now
     watched.hints = [
-        Hint("hint_1", "t", "j", HintKind.INTERVAL, Author.PLANNER, born, born + timedelta(minutes=20), timedelta(1))
+        Hint("hint_1", "t", "j", HintKind.INTERVAL, Author.PLANNER, born, born + timedelta(minutes=20), every)
     ]
     verdicts = [watched.run() for _ in range(20)]
     assert verdicts.count(GateVerdict.HINT_ENDING) == 1
-    assert verdicts.index(GateVerdict.HINT_ENDING) == 15
+    assert verdicts.index(GateVerdict.HINT_ENDING) == at
 
 
 def test_a_persons_hint_about_to_expire_wakes_nobody() -> None:

@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 
 from core.entities import Author, Authority, Bounds, CronBaseline, Hint, HintKind, OnceBaseline
-from core.gate import ANALYSIS_EVERY
 from core.sessions import Outcome, Plan, PlanningContext, Verdict
 from planner.evidence import threshold_of
 from planner.llm import OfflinePlanner
@@ -180,7 +179,7 @@ async def test_each_call_is_kept_with_its_verdict() -> None:
 async def test_it_wants_to_see_the_next_run_while_something_is_going_on_and_else_waits_for_the_gate() -> None:
     troubled, calm = await plan(context([run(0, "oops", code=500)])), await plan(context(CALM, hints=[own(120)]))
     assert troubled.next_analysis_in == timedelta(seconds=1)
-    assert calm.next_analysis_in == ANALYSIS_EVERY
+    assert calm.next_analysis_in == timedelta(minutes=8)  # eight intervals
 
 
 def tools_of(made: Plan) -> list[str]:
