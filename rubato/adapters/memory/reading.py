@@ -43,7 +43,7 @@ def ended_hints(hints: Iterable[Hint], snapshot: Snapshot) -> tuple[Hint, ...]:
 
 def windows(runs: Sequence[Run], now: datetime) -> tuple[RunWindow, ...]:
     """Return the windows of a job's runs, newest first."""
-    figures = []
+    figures: list[RunFigures] = []
     for run in runs:
         if run.scheduled_for < now - SPAN or len(figures) >= MOST_RUNS:
             break
