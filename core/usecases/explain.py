@@ -77,12 +77,13 @@ class Explain:
         for hint in page.items:
             alive = hint.state is HintState.SHADOW and (hint.expires_at is None or now < hint.expires_at)
             if alive and hint.kind not in newest:
-                newest[hint.kind] = evolve(hint, state=HintState.ACTIVE, ended_at=None, end_reason=None)
+                newest[hint.kind] = hint
         shadows = tuple(newest.values())
+        believed_hints = [evolve(hint, state=HintState.ACTIVE, ended_at=None) for hint in shadows]
         believed = evolve(job, definition=evolve(job.definition, planner=PlannerMode.ON))
         limits = evolve(snapshot.limits, planner=PlannerMode.ON)
         people = tuple(hint for hint in snapshot.hints if hint.author is Author.USER)
-        decision = decide(believed, (*people, *shadows), limits, now=now, cron=self.cron)
+        decision = decide(believed, (*people, *believed_hints), limits, now=now, cron=self.cron)
         return evolve(told, shadow_hints=shadows, shadow=decision)
 
     async def forecast(self, tenant_id: str, job_id: str, *, hours: int = 24, limit: int = FORECAST_LIMIT) -> Forecast:
