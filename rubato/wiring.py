@@ -395,9 +395,10 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
 
 
 async def _maintain(shared: Core) -> None:
-    """Make the coming days' partitions, and charge what planners that died had reserved."""
+    """Make the coming days' partitions, charge what planners that died had reserved, and forget jobs' closed hours."""
     await ensure_partitions(shared.engine)
     await shared.quota.charge_lost()
+    await shared.quota.forget_closed()
 
 
 def _plan_due(shared: Core, planner: Planner) -> PlanDue:

@@ -172,11 +172,13 @@ class RunFilter:
 
 @record
 class Backlog:
-    """What waits. `oldest_due_age_s` is 0 when nothing is due."""
+    """What waits. `oldest_due_age_s` is 0 when nothing is due. `quota_used`: the fullest of all tenants' open
+    allowances, from 0 to 1 and beyond."""
 
     due_jobs: int
     oldest_due_age_s: float
     parked_jobs: int
+    quota_used: float = 0.0
 
 
 class Store(Protocol):

@@ -66,6 +66,7 @@ class Telemetry:
         self._due = Gauge("rubato_due_jobs", "Jobs that are due and not leased.", **r)
         self._due_age = Gauge("rubato_oldest_due_age_seconds", "Age of the oldest due job.", **r)
         self._skew = Gauge("rubato_clock_skew_seconds", "This host's clock less the database's.", **r)
+        self._quota_used = Gauge("rubato_quota_used_ratio_max", "The fullest of all tenants' open allowances.", **r)
         self._parked = Gauge("rubato_jobs_parked", "Jobs set aside because they could not be decided.", **r)
         self._tick = Gauge("rubato_last_tick_timestamp_seconds", "Last finished turn of a loop.", ["role"], **r)
         self._http_s = Histogram(
@@ -130,6 +131,7 @@ class Telemetry:
                 self._due.set(waiting.due_jobs)
                 self._due_age.set(waiting.oldest_due_age_s)
                 self._parked.set(waiting.parked_jobs)
+                self._quota_used.set(waiting.quota_used)
             return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
         return render

@@ -14,6 +14,7 @@ from core.ports.quota import Denial, Reservation
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres.engine import connect
 from rubato.adapters.postgres.quota import PostgresQuota
+from rubato.adapters.postgres.store import PostgresStore
 
 TENANT = "ten_a"
 
@@ -161,6 +162,19 @@ async def test_what_a_lost_session_had_reserved_is_charged_in_full_after_an_hour
     assert (await used(quota))["tokens_per_day"] == (1000, 500)
     await quota.settle(lost, tokens=10)
     assert (await used(quota))["tokens_per_day"] == (1000, 500)
+
+
+async def test_the_fullest_allowance_is_a_gauge_and_jobs_hours_are_forgotten(engine: AsyncEngine) -> None:
+    quota = await guard(engine, tokens_per_day=4_000)
+    store = PostgresStore(engine, SystemIds())
+    assert (await store.backlog()).quota_used == 0
+    assert isinstance(await quota.can_proceed(TENANT, "job_1", tokens=1000), Reservation)
+    assert (await store.backlog()).quota_used == 0.25
+    assert await quota.forget_closed() == 0
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE quota_windows SET closes_at = now() - interval '3 days'"))
+    assert await quota.forget_closed() == 1
+    assert (await store.backlog()).quota_used == 0
 
 
 def test_twenty_processes_never_overspend(database_url: str) -> None:

@@ -44,6 +44,7 @@ PUBLISHED = {
     "rubato_planner_tokens_total": {"model", "type"},
     "rubato_planner_duration_seconds": set(),
     "rubato_quota_denials_total": {"reason"},
+    "rubato_quota_used_ratio_max": set(),
     "rubato_due_jobs": set(),
     "rubato_oldest_due_age_seconds": set(),
     "rubato_last_tick_timestamp_seconds": {"role"},
@@ -89,7 +90,7 @@ EVENTS: tuple[Event, ...] = (
 
 
 async def waiting() -> Backlog:
-    return Backlog(due_jobs=2, oldest_due_age_s=1.5, parked_jobs=1)
+    return Backlog(due_jobs=2, oldest_due_age_s=1.5, parked_jobs=1, quota_used=0.5)
 
 
 async def samples(telemetry: Telemetry) -> dict[str, list[tuple[dict[str, str], float]]]:
@@ -141,6 +142,7 @@ async def test_counts_add_up(telemetry: Telemetry) -> None:
     assert found["rubato_last_tick_timestamp_seconds"] == [({"role": "run"}, START.timestamp())]
     assert found["rubato_due_jobs"] == [({}, 2)]
     assert found["rubato_jobs_parked"] == [({}, 1)]
+    assert found["rubato_quota_used_ratio_max"] == [({}, 0.5)]
 
 
 async def test_a_scrape_answers_while_the_database_is_away(telemetry: Telemetry) -> None:

@@ -15,6 +15,7 @@ from rubato.adapters.postgres.engine import transaction
 
 RESERVED_FOR = timedelta(minutes=5)  # a session's deadline is 20 s; what is not settled by then stays counted
 LOST_AFTER = timedelta(hours=1)
+KEPT_HOURS = timedelta(days=2)  # of a job's hourly windows; no reservation lives so long
 NAMES = ("tokens_per_day", "tokens_per_month", "sessions_per_day", "sessions_per_month")
 PER_JOB = "sessions_per_job_hour"
 
@@ -82,6 +83,14 @@ _LOST = text(
     WHERE expires_at < clock_timestamp() - CAST(:grace AS interval) ORDER BY expires_at LIMIT :limit
     """
 )
+_FORGET = text(
+    """
+    DELETE FROM quota_windows WHERE (tenant_id, name, scope, opened_at) IN (
+        SELECT tenant_id, name, scope, opened_at FROM quota_windows
+        WHERE scope <> '' AND closes_at < clock_timestamp() - CAST(:grace AS interval) LIMIT :limit
+    )
+    """
+)
 _OF_ALL = "all_"  # how a denial by a ceiling begins
 
 
@@ -147,6 +156,11 @@ class PostgresQuota:
             lost = Reservation(row["id"], row["tenant_id"], row["job_id"], row["tokens"], row["expires_at"])
             await self.settle(lost, tokens=lost.tokens)
         return len(rows)
+
+    async def forget_closed(self) -> int:
+        """Remove the windows of jobs' hours that closed days ago, some at a time; return how many there were."""
+        async with transaction(self._engine) as connection:
+            return (await connection.execute(_FORGET, {"grace": KEPT_HOURS, "limit": 10_000})).rowcount
 
     async def windows(self, tenant_id: str) -> list[QuotaWindow]:
         """Return the tenant's open windows; those of a job and of all tenants are left out."""

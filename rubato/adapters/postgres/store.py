@@ -491,7 +491,7 @@ class PostgresStore:
         """Return figures for the gauges."""
         async with self._transaction() as connection:
             row = (await connection.execute(queries.BACKLOG)).mappings().one()
-        return Backlog(row["due"], float(row["age"]), row["parked"])
+        return Backlog(row["due"], float(row["age"]), row["parked"], float(row["quota_used"]))
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:

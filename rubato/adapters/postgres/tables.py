@@ -400,6 +400,8 @@ quota_windows = Table(
     Column("used", BigInteger, nullable=False, server_default=text("0")),
     Column("reserved", BigInteger, nullable=False, server_default=text("0")),
     ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+    Index("ix_quota_windows_jobs", "closes_at", postgresql_where=text("scope <> ''")),
+    Index("ix_quota_windows_open", "closes_at", postgresql_where=text("scope = ''")),
 )
 
 quota_reservations = Table(

@@ -64,6 +64,8 @@ STATEMENTS = (
         CONSTRAINT pk_quota_ceiling_windows PRIMARY KEY (name, opened_at)
     )
     """,
+    "CREATE INDEX ix_quota_windows_jobs ON quota_windows (closes_at) WHERE scope <> ''",
+    "CREATE INDEX ix_quota_windows_open ON quota_windows (closes_at) WHERE scope = ''",
     "CREATE INDEX ix_quota_reservations_expires ON quota_reservations (expires_at)",
 )
 
@@ -76,7 +78,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Undo it."""
-    op.execute("DROP INDEX ix_quota_reservations_expires")
+    for index in ("ix_quota_reservations_expires", "ix_quota_windows_open", "ix_quota_windows_jobs"):
+        op.execute(f"DROP INDEX {index}")
     for table in ("quota_ceiling_windows", "quota_ceilings", "flag_changes", "flags"):
         op.execute(f"DROP TABLE {table}")
     op.execute("ALTER TABLE tenants DROP COLUMN sessions_per_month")
