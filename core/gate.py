@@ -13,7 +13,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from core.entities import Author, Hint, HintKind, RunStatus, Slot, SlotKind, Source
-from core.fingerprint import LATENCY, STATUS, compare, fields_of
+from core.fingerprint import LATENCY, STATUS, Compared, compare, fields_of, shows_same_signs, signs_of
 from core.hints import is_active
 from core.record import record
 
@@ -101,24 +101,16 @@ def judge_run(
     """
     head, fields = _unpack(state, job_version & 0xFFFF)
     checksum = crc32(answer.body.encode("utf-8", "replace")) if answer.body is not None else 0
-    ending = _ending(hints, now)
-    streak = _streak(head.streak, answer.status)
-    signs = [(STATUS, f"{answer.status}:{answer.status_code}"), (LATENCY, answer.duration_ms or 0)]
-    is_same = bool(fields) and checksum == head.body and not head.restless
-    seen = compare(fields[:_SIGNS_BYTES], signs) if is_same else compare(fields, [*signs, *_body(answer.body)])
-    kept = seen.fields + fields[_SIGNS_BYTES:] if is_same else seen.fields
+    ending, streak = _ending(hints, now), _streak(head.streak, answer.status)
+    status, latency_ms = f"{answer.status}:{answer.status_code}", answer.duration_ms or 0
+    if checksum == head.body and fields and not head.restless and shows_same_signs(fields, status, latency_ms):
+        seen = Compared(fields, (), (), restless=False)
+    else:
+        seen = compare(fields, [*signs_of(status, latency_ms), *(fields_of(answer.body) if answer.body else ())])
     verdict, why = _verdict(head, answer, seen.moved, seen.stilled, streak, ending, next_analysis_at, now, covered)
-    after = head._replace(
-        runs=min(head.runs + 1, FIRST_RUNS), streak=streak, hint=ending, body=checksum, restless=seen.restless
-    )
-    return Judgement(verdict, why, _HEAD.pack(*after) + kept)
-
-
-_SIGNS_BYTES = 14  # the first two fields: status and latency
-
-
-def _body(body: str | None) -> Iterable[tuple[str, object]]:
-    return fields_of(body) if body else ()
+    after = _Head(_VERSION, head.job_version, min(head.runs + 1, FIRST_RUNS), streak, ending, checksum, seen.restless)
+    is_same = after == head and seen.fields is fields
+    return Judgement(verdict, why, state if is_same else _HEAD.pack(*after) + seen.fields)
 
 
 def _unpack(state: bytes, job_version: int) -> tuple[_Head, bytes]:
