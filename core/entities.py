@@ -4,10 +4,12 @@ Instants are aware and in UTC, to the microsecond. Enum values are what the API 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
+
+from core.record import record
 
 
 class JobStatus(StrEnum):
@@ -118,7 +120,7 @@ class Delivery(StrEnum):
     AT_MOST_ONCE = "at_most_once"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CronBaseline:
     """Fires of a cron expression in an IANA zone."""
 
@@ -126,14 +128,14 @@ class CronBaseline:
     timezone: str = "UTC"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IntervalBaseline:
     """A grid of instants `every` apart; its origin is the schedule's `grid_epoch`."""
 
     every: timedelta
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OnceBaseline:
     """One instant."""
 
@@ -143,7 +145,7 @@ class OnceBaseline:
 Baseline = CronBaseline | IntervalBaseline | OnceBaseline
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bounds:
     """What no hint leaves, measured from the last start. None: see `core.governor.effective_bounds`."""
 
@@ -151,7 +153,7 @@ class Bounds:
     max_interval: timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Authority:
     """What planners and rules may do to a job: run it sooner, run it later, pause it."""
 
@@ -160,7 +162,7 @@ class Authority:
     pause: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Success:
     """What counts as success. Without it: any 2xx.
 
@@ -173,7 +175,7 @@ class Success:
     has_equals: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HttpAction:
     """An HTTP request. `body_json` None: no body. `timeout` None: the dispatcher's default."""
 
@@ -184,7 +186,7 @@ class HttpAction:
     timeout: timedelta = timedelta(seconds=30)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TargetAction:
     """A call of a function that the worker's code registers under the name `target`. `payload`: any JSON value."""
 
@@ -196,7 +198,7 @@ class TargetAction:
 Action = HttpAction | TargetAction
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Definition:
     """One immutable version of what a user registered."""
 
@@ -223,7 +225,7 @@ class Definition:
     store_responses: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Slot:
     """The instant a job is next due, and what its run will be.
 
@@ -239,7 +241,7 @@ class Slot:
     accelerated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Lease:
     """A worker's right to a job until an instant. The schedule's token fences later writers."""
 
@@ -248,7 +250,7 @@ class Lease:
     run_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ManualRequest:
     """A run that somebody asked for and no worker has finished yet. Its run row exists already."""
 
@@ -256,12 +258,13 @@ class ManualRequest:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Planning:
     """How far planning has come. `seq` rises with every settled run; a session clears only the seq it read.
 
     `ready_at`: when a session may begin (a leased one: when its lease ends); None: nothing to plan.
-    `last_run_at`: start of the newest run that a session has already stood on.
+    `last_run_at`: start of the newest run that a session has already stood on. `next_analysis_at`: a run that settles
+    from then on is planned even if nothing has changed. `gate`: what `core.gate` remembers of the answers so far.
     """
 
     seq: int = 0
@@ -269,9 +272,11 @@ class Planning:
     token: int = 0
     ready_at: datetime | None = None
     last_run_at: datetime | None = None
+    next_analysis_at: datetime | None = None
+    gate: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Schedule:
     """The narrow, often-written half of a job.
 
@@ -317,7 +322,7 @@ class Schedule:
         return min(instants, default=None)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Job:
     """A registered job: its current definition and its schedule."""
 
@@ -329,7 +334,7 @@ class Job:
     deleted_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """One line of a job's history: who did what, and when. `what`: registration, edit, pause, resume, run_now, delete.
 
@@ -348,7 +353,7 @@ class Entry:
     changed: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class JobVersion:
     """One version of a job's definition, beside the job as it is now."""
 
@@ -362,7 +367,7 @@ class JobVersion:
         return self.definition.version == self.job.definition.version
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hint:
     """A time-limited proposal. Exactly one of `interval`, `at`, `until` says what; an endless pause has none.
 
@@ -390,7 +395,7 @@ class Hint:
     applied: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Candidate:
     """One instant the governor considered, and in words why it won or fell."""
 
@@ -400,7 +405,7 @@ class Candidate:
     hint_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Clamp:
     """A proposed instant that a bound moved. `bound`: min_interval, max_interval, tenant_minimum,
     operator_minimum, now or grid."""
@@ -410,7 +415,7 @@ class Clamp:
     applied: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Handled:
     """Baseline fires that a hinted run stands for. `count` stops at 1,000 for cron; then `more` is true."""
 
@@ -420,7 +425,7 @@ class Handled:
     more: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Decision:
     """What the governor chose, out of which candidates, and why.
 
@@ -446,12 +451,13 @@ class Decision:
         return self.slot.at if self.slot else None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Run:
     """One execution attempt of one slot (or the record that it was skipped), with its outcome.
 
     `skipped_count` and `skipped_until`: a skipped row may stand for a whole gap; `skipped_more` when counting
     stopped. `decision` is the one taken when the run settled. `response_excerpt` is capped; see `truncated`.
+    `gate`: whether the run asked for a planner session, and why; None where no planner may steer the job.
     """
 
     id: str
@@ -482,9 +488,10 @@ class Run:
     discarded: bool = False
     decision: Decision | None = None
     session_id: str | None = None
+    gate: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attempt:
     """An attempt at a run that did not become its outcome. `lost`: its worker never recorded anything;
     `discarded`: it brought an answer after the lease had gone to another worker. `ended_at`: when that was found."""
@@ -503,7 +510,7 @@ class Attempt:
     error_message: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limits:
     """What operator and tenant allow, whatever a job says. Rows of the tenant, defaults of the operator.
 
@@ -517,3 +524,4 @@ class Limits:
     accelerated_runs_per_day: int = 2880
     pause_share: float = 0.25
     suspended: str | None = None  # why, when global or tenant-wide suspension is on
+    planner: PlannerMode = PlannerMode.ON  # the lower of the switches for everybody and for the tenant

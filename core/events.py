@@ -3,25 +3,26 @@
 Durations in seconds unless the name says otherwise. No secrets, no response bodies.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
+from core.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class JobsClaimed:
     """A claim brought `count` jobs."""
 
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ClockChecked:
     """The host's clock is `ahead_s` seconds ahead of the store's (negative: behind)."""
 
     ahead_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunStarted:
     """A request is about to be sent, `delay_s` after its slot."""
 
@@ -32,9 +33,9 @@ class RunStarted:
     delay_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunSettled:
-    """A run ended and the next one is set. `outcome`: a terminal run status."""
+    """A run ended and the next one is set. `outcome`: a terminal run status. `gate`: its verdict on a session."""
 
     tenant_id: str
     job_id: str
@@ -45,9 +46,10 @@ class RunSettled:
     next_source: str
     clamps: tuple[tuple[str, str], ...] = ()  # (bound, source)
     error: str | None = None
+    gate: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunsSkipped:
     """Slots were recorded as skipped."""
 
@@ -57,7 +59,7 @@ class RunsSkipped:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LeaseExpired:
     """A job was taken over from a worker that did not come back."""
 
@@ -66,7 +68,7 @@ class LeaseExpired:
     run_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StaleWriteRefused:
     """A write came under a token that somebody else had raised."""
 
@@ -75,7 +77,7 @@ class StaleWriteRefused:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class JobParked:
     """One job was set aside for an hour."""
 
@@ -84,7 +86,7 @@ class JobParked:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HintWritten:
     """A hint was stored. `outcome`: active, shadow or rejected."""
 
@@ -95,7 +97,7 @@ class HintWritten:
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SessionEnded:
     """A planner session ended."""
 
@@ -110,9 +112,11 @@ class SessionEnded:
     output_tokens: int
     tool_calls: tuple[tuple[str, str], ...] = ()  # (tool, verdict)
     error: str | None = None
+    woken_by: str | None = None  # the gate's verdict
+    cost_usd: float | None = 0.0  # None: the model's price is not known
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class QuotaDenied:
     """The quota guard refused a session."""
 
@@ -121,14 +125,14 @@ class QuotaDenied:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LoopTurned:
     """A service finished a turn of its loop."""
 
     role: Literal["run", "plan"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LoopFailed:
     """A turn of a service's loop raised. The loop goes on after a wait."""
 

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import product
 
 from core.entities import Author, Definition, Hint, HintKind, HintState, Limits, PlannerMode
-from core.evolve import evolve
+from core.modes import mode_of
+from core.record import evolve
 
 PAUSE_WINDOW = timedelta(days=7)
 
 _AUTHORS = (Author.USER, Author.RULE, Author.PLANNER)
 _KINDS = (HintKind.PAUSE, HintKind.NEXT_TIME, HintKind.INTERVAL)
+_RANK = {(author, kind): rank for rank, (author, kind) in enumerate(product(_AUTHORS, _KINDS))}
 
 
 def is_active(hint: Hint, now: datetime) -> bool:
@@ -17,17 +20,17 @@ def is_active(hint: Hint, now: datetime) -> bool:
     return hint.state is HintState.ACTIVE and (hint.expires_at is None or now < hint.expires_at)
 
 
-def counting(definition: Definition, hints: Iterable[Hint], now: datetime) -> list[Hint]:
+def counting(definition: Definition, hints: Iterable[Hint], limits: Limits, now: datetime) -> list[Hint]:
     """Return the hints that count at `now`, in order of precedence.
 
     The author ranks first, then the kind, then the newer one. What planners and rules wrote counts only while
-    the job's planner is on.
+    the planner is on, for the job, its tenant and everybody.
     """
-    steered = definition.planner is PlannerMode.ON
+    steered = mode_of(definition, limits) is PlannerMode.ON
     alive = [hint for hint in hints if is_active(hint, now) and (steered or hint.author is Author.USER)]
     if len(alive) > 1:
         alive.sort(key=lambda hint: (hint.created_at, hint.id), reverse=True)
-        alive.sort(key=lambda hint: (_AUTHORS.index(hint.author), _KINDS.index(hint.kind)))
+        alive.sort(key=lambda hint: _RANK[hint.author, hint.kind])
     return alive
 
 

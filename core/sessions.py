@@ -1,12 +1,12 @@
 """What planning reads and leaves behind: context, proposals, tool calls, sessions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from core.entities import Decision, Hint, HintKind, Job, Limits, Run
+from core.entities import Decision, Hint, HintKind, Job, Limits, PlannerMode, Run
+from core.record import record
 
 
 class Outcome(StrEnum):
@@ -29,7 +29,7 @@ class Verdict(StrEnum):
     ANSWERED = "answered"  # a reading tool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Proposal:
     """A staged hint. `clear` removes the planner's own hints of that kind instead (every kind if None)."""
 
@@ -43,7 +43,16 @@ class Proposal:
     clear: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
+class Conclusion:
+    """A session's final answer. `next_analysis_in`: when to look again even if nothing changes, within limits."""
+
+    reasoning: str
+    confidence: float
+    next_analysis_in: timedelta
+
+
+@record
 class ToolCall:
     """One call that a model made, in order. `message` is what the model was told."""
 
@@ -54,7 +63,7 @@ class ToolCall:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Usage:
     """What a session cost. Tokens as the provider reports them; `estimated` when it reported none."""
 
@@ -69,10 +78,25 @@ class Usage:
         return self.input_tokens + self.output_tokens
 
 
-@dataclass(frozen=True, slots=True)
+@record
+class RunWindow:
+    """What a job's runs were like over a while. Skipped runs are left out. Latencies in milliseconds, None without an
+    answer. `changed`: runs whose answer was news to the gate. `more`: the while holds more runs than were counted."""
+
+    name: str
+    ended: int
+    failed: int
+    changed: int
+    p50_ms: int | None = None
+    p95_ms: int | None = None
+    more: bool = False
+
+
+@record
 class PlanningContext:
-    """All a planner may know: one job. `runs` newest first; `siblings` the latest run of each other job of its
-    group, by name. `decision` is the one in force."""
+    """All a planner may know: one job. `runs` newest first; `siblings` the latest run of each other job of its group,
+    by name. `decision` is the one in force. `hints` are active; `past_hints` are the planner's own of the last day
+    that have ended, newest first, and planners' and rules' pauses of the last seven days."""
 
     now: datetime
     job: Job
@@ -81,13 +105,17 @@ class PlanningContext:
     runs: Sequence[Run]
     siblings: Sequence[tuple[str, Run]] = ()
     decision: Decision | None = None
+    past_hints: Sequence[Hint] = ()
+    windows: Sequence[RunWindow] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Plan:
     """What a planner returns. It never raises for a model's faults: they are outcomes.
 
     `messages` is the conversation as JSON text; `input_summary` what the model was shown, without secrets.
+    `retry_in`: the server asked to be left alone for so long. `charged_model`: whose tokens `usage` counts, if another
+    than `model` answered in the end.
     """
 
     outcome: Outcome
@@ -103,9 +131,11 @@ class Plan:
     messages: str | None = None
     prompt_hash: str | None = None
     error: str | None = None
+    retry_in: timedelta | None = None
+    charged_model: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Session:
     """One planner invocation, kept."""
 
@@ -119,3 +149,6 @@ class Session:
     run_id: str | None = None  # the newest run it stood on
     hint_ids: tuple[str, ...] = ()
     decision: Decision | None = None  # taken when its hints were written
+    woken_by: str | None = None  # the gate's verdict
+    mode: PlannerMode | None = None  # in which it was planned: on or shadow
+    cost_usd: float | None = None  # None: the model's price is unknown

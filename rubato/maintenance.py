@@ -62,7 +62,7 @@ def system_targets(url: str, *, cron: Cron, ids: Ids, events: Events, lease: tim
 
     async def expire(payload: Nothing, context: Context) -> dict[str, int]:
         async with _engine(url) as engine:
-            return {"expired": await PostgresQuota(engine, ids).expire()}
+            return {"charged": await PostgresQuota(engine, ids).charge_lost()}
 
     async def partition(payload: Nothing, context: Context) -> dict[str, list[str]]:
         async with _engine(url) as engine:

@@ -106,11 +106,6 @@ def reap_service(reap: Callable[[], Awaitable[object]], events: Events) -> Servi
     return _repeated("reap", reap, events, REAP_S)
 
 
-def reservation_service(expire: Callable[[], Awaitable[object]], events: Events) -> Service:
-    """Count reservations that nobody will settle as spent."""
-    return _repeated("reservations", expire, events, MAINTENANCE_S)
-
-
 def _repeated(name: str, work: Callable[[], Awaitable[object]], events: Events, seconds: float) -> Service:
     async def turn() -> float:
         await work()

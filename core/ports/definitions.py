@@ -1,13 +1,14 @@
 """The definitions port: reading jobs with registered targets version by version, their runs, and jobs' histories."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from core.entities import Definition, Entry, JobStatus, JobVersion, Run, Trigger
 from core.ports.store import Page, RunFilter
+from core.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DefinitionFilter:
     """Which versions to list; all given conditions hold.
 
@@ -22,7 +23,7 @@ class DefinitionFilter:
     status: JobStatus | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TargetRunFilter:
     """Which runs to list; all given conditions hold. `key`, `version` and `target`: of the version that ran."""
 
@@ -33,7 +34,7 @@ class TargetRunFilter:
     trigger: Trigger | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TargetRun:
     """A run, and the version that it ran: its payload is what the target was called with."""
 

@@ -1,11 +1,12 @@
 """The quota port."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from core.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Reservation:
     """Tokens set aside in every window at once. An expired one counts as spent until it is settled."""
 
@@ -16,15 +17,17 @@ class Reservation:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Denial:
-    """No: `code` is tokens_per_day, tokens_per_month, sessions_per_day or sessions_per_job_hour."""
+    """No: `code` is tokens_per_day, tokens_per_month, sessions_per_day, sessions_per_month or sessions_per_job_hour;
+    one that begins with `all_` is the ceiling over all tenants. `until`: when that window closes."""
 
     code: str
     reason: str
+    until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class QuotaWindow:
     """One allowance as it stands. `name` as in `Denial.code`; counts of tokens or sessions."""
 

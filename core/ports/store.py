@@ -6,7 +6,7 @@ planner, worker and API decide from the same reads, and a fence is a comparison 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
@@ -23,10 +23,11 @@ from core.entities import (
     RunStatus,
 )
 from core.errors import RubatoError
+from core.record import record
 from core.sessions import PlanningContext, Session
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Snapshot:
     """A locked job and what belongs to it. `now` is the store's clock.
 
@@ -48,7 +49,7 @@ class Snapshot:
         return (self.run.started_at if self.run is not None else None) or self.job.schedule.last_start_at
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Change:
     """What a transition wants written. Runs and hints are inserted, or replaced by id.
 
@@ -71,7 +72,7 @@ class Change:
 Transition = Callable[[Snapshot], Change]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class JobRef:
     """A job's address."""
 
@@ -79,7 +80,7 @@ class JobRef:
     job_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Claimed:
     """A job that this worker now holds, as it was claimed.
 
@@ -108,7 +109,7 @@ class Claimed:
         return lease.run_id if lease else ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Known:
     """What a worker knows of a job that it claimed, so that it need not be read again: the job, good as long as the
     revision of its schedule's row is this one (None: it is not), and the run's row as the worker wrote it."""
@@ -118,7 +119,7 @@ class Known:
     run: Run
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Claims:
     """What a claim brought. `now`: the store's clock, which had reached it when the host's monotonic clock showed
     `heard_at` (None: when the answer came). `next_ready_at`: the earliest instant at which more may be due (None:
@@ -130,7 +131,7 @@ class Claims:
     heard_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PlanClaim:
     """A right to plan one job until an instant. `seq` is what the session will clear."""
 
@@ -141,7 +142,7 @@ class PlanClaim:
     context: PlanningContext
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TestClaim:
     """A test run to dispatch: it leaves the schedule alone. `token` fences its settling."""
 
@@ -153,7 +154,7 @@ class TestClaim:
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Page(Generic[Item]):
     """A page of a list, and where the next one begins (None: this is the last)."""
 
@@ -161,7 +162,7 @@ class Page(Generic[Item]):
     next_cursor: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class JobFilter:
     """Which jobs to list; all given conditions hold."""
 
@@ -171,7 +172,7 @@ class JobFilter:
     labels: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunFilter:
     """Which runs to list, newest slot first; all given conditions hold. `since <= scheduled_for < until`."""
 
@@ -181,13 +182,15 @@ class RunFilter:
     until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Backlog:
-    """What waits. `oldest_due_age_s` is 0 when nothing is due."""
+    """What waits. `oldest_due_age_s` is 0 when nothing is due. `quota_used`: the fullest of all tenants' open
+    allowances, from 0 to 1 and beyond."""
 
     due_jobs: int
     oldest_due_age_s: float
     parked_jobs: int
+    quota_used: float = 0.0
 
 
 class Store(Protocol):
@@ -321,6 +324,11 @@ class Store(Protocol):
         job, due or not, unless somebody is planning it (then an empty list)."""
         ...
 
+    async def steered_jobs(self, tenant_id: str | None, *, limit: int, after: JobRef | None = None) -> list[JobRef]:
+        """Return jobs with an active hint of a planner or a rule, of one tenant or (None) of all, in order of their
+        addresses."""
+        ...
+
     async def add_session(self, session: Session) -> None:
         """Store a session that wrote no hints (denied, stale)."""
         ...
@@ -362,6 +370,10 @@ class Store(Protocol):
 
     async def session(self, tenant_id: str, session_id: str) -> Session:
         """Return one session. Raises NotFound."""
+        ...
+
+    async def gate_counts(self, tenant_id: str, *, newest: int) -> dict[str, int]:
+        """Return how often the gate gave each verdict among so many of the newest runs."""
         ...
 
     async def latest_decision(self, tenant_id: str, job_id: str) -> Decision | None:

@@ -1,12 +1,12 @@
 """The targets port: Python functions registered in code, as the action of a job."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
 from core.errors import Issue
 from core.ports.dispatcher import HttpResult
+from core.record import record
 
 SYSTEM_TENANT = "system"  # the owner of Rubato's own maintenance; only its jobs may call maintenance targets
 
@@ -38,7 +38,7 @@ class TargetRunner(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TargetInfo:
     """What the API tells of a target. `payload_schema`: a JSON schema; None: any JSON value."""
 

@@ -1,6 +1,5 @@
 """From claim to sending: the last look at a job before its request leaves."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.entities import (
@@ -20,12 +19,12 @@ from core.entities import (
     Trigger,
 )
 from core.errors import LeaseLostError
-from core.evolve import evolve
 from core.grid import TICK, next_fire
 from core.hints import end
 from core.ports.cron import Cron
 from core.ports.ids import Ids
 from core.ports.store import Change, Snapshot
+from core.record import evolve, record
 from core.reschedule import give_back, missed, new_run, redecide, settle_hints, skip_slot
 from core.usecases.settle import Finished, settle
 
@@ -38,7 +37,7 @@ STALE = Finished(RunStatus.FAILED, error_message="Stale: its worker was not hear
 LAST_ATTEMPT = 8  # workers may be killed for other reasons than this run; but no run is sent without end
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Beginning:
     """What a worker brings to the beginning of a run. `grace`: a slot later than this was missed.
 

@@ -4,17 +4,16 @@ Normally the next claim takes such a run over within a lease. What it cannot rea
 worker was away) is ended here, at a worker's start before anything is claimed, and every minute.
 """
 
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
 from core.entities import Delivery, RunStatus
 from core.errors import LeaseLostError
-from core.evolve import evolve
 from core.ports.cron import Cron
 from core.ports.events import Events
 from core.ports.ids import Ids
 from core.ports.store import Change, Snapshot, Store
+from core.record import evolve, record
 from core.usecases.begin import STALE, STALE_AFTER, UNCERTAIN, lost_attempt
 from core.usecases.reporting import report
 from core.usecases.settle import settle
@@ -22,7 +21,7 @@ from core.usecases.settle import settle
 AT_ONCE = 200  # in one transaction
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReapStale:
     """Looks for stale runs and ends them. A live lease is never touched, however old its run."""
 

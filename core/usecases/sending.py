@@ -1,12 +1,13 @@
 """One run's request or call: built, sent, judged. Whatever happens, the run has an end with a reason."""
 
 from collections.abc import Awaitable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from core.entities import HttpAction, Job, Run, RunStatus, TargetAction, Trigger
 from core.ids import webhook_id
 from core.ports.dispatcher import Dispatcher, HttpRequest, HttpResult
 from core.ports.targets import TargetCall, TargetRunner
+from core.record import record
 from core.usecases.begin import PLAIN_ATTEMPTS
 from core.usecases.settle import Finished, finish
 
@@ -22,7 +23,7 @@ class NoTargets:
         return HttpResult(status_code=None, duration_ms=0, error=error, error_code="unknown_target")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sender:
     """Sends through `dispatcher` or calls through `targets`, as the job's action says; through `isolated` or
     `isolated_targets`, in a process of its own, what may have killed workers before."""

@@ -1,8 +1,7 @@
-"""What goes and what stays of old runs, and of reservations that nobody will settle."""
+"""What goes and what stays of old runs, and Rubato's own jobs."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -19,7 +18,6 @@ from rubato.adapters.cron import CroniterCron
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres import retention
 from rubato.adapters.postgres.engine import connect
-from rubato.adapters.postgres.quota import PostgresQuota
 from rubato.adapters.postgres.retention import purge_runs
 from rubato.adapters.postgres.store import PostgresStore
 from rubato.adapters.targets.registry import Registry
@@ -114,23 +112,3 @@ async def test_rubatos_own_jobs_are_registered_once_and_run_by_hand(database_url
     runs = (await store.runs(SYSTEM_TENANT, RunFilter(), limit=100)).items
     assert [(run.status, run.error_message) for run in runs] == [(RunStatus.SUCCEEDED, None)] * len(own)
     assert old not in await kept(engine)
-
-
-async def test_a_reservation_that_nobody_will_settle_counts_as_spent_for_good(engine: AsyncEngine) -> None:
-    quota = PostgresQuota(engine, SystemIds())
-    async with engine.begin() as connection:
-        await connection.execute(text("INSERT INTO tenants (id, name) VALUES ('ten_a', 'a')"))
-    old: Any = await quota.can_proceed("ten_a", "job_1", tokens=1000)
-    fresh: Any = await quota.can_proceed("ten_a", "job_1", tokens=300)
-    async with engine.begin() as connection:
-        await connection.execute(
-            text("UPDATE quota_reservations SET expires_at = now() - interval '2 h' WHERE id = :id"), {"id": old.id}
-        )
-    assert await quota.expire() == 1
-    assert await quota.expire() == 0
-    (day,) = [window for window in await quota.windows("ten_a") if window.name == "tokens_per_day"]
-    assert (day.used, day.reserved) == (1000, 300)
-    await quota.settle(old, tokens=1)  # too late to count
-    await quota.settle(fresh, tokens=250)
-    (day,) = [window for window in await quota.windows("ten_a") if window.name == "tokens_per_day"]
-    assert (day.used, day.reserved) == (1250, 0)
