@@ -41,7 +41,7 @@ Who = Annotated[Principal, Depends(principal)]
 def require_admin(who: Principal) -> None:
     """Answer 403 unless the one who asks is an admin of its tenant."""
     if who.role != "admin":
-        raise Problem(403, "admin_only", "This is for admins; ask one of yours.")
+        raise Problem(403, "forbidden", "Only an admin of the tenant may do this; ask one.")
 
 
 async def admin(who: Who) -> Principal:

@@ -1,11 +1,10 @@
 """The store port in memory. One lock stands for the database's row locks; everything inside it is atomic."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeVar
 
 from core.entities import (
     Attempt,
@@ -47,10 +46,8 @@ from core.ports.store import (
 )
 from core.reschedule import give_back, new_run
 from core.sessions import PlanningContext, Session
-from core.usecases.manage_jobs import visible_status
+from rubato.adapters.memory.filters import job_matches, page, run_matches
 from rubato.adapters.memory.reading import ended_hints, gate_counts, steered_jobs, windows
-
-Item = TypeVar("Item")
 
 
 @dataclass(slots=True)
@@ -126,7 +123,7 @@ class MemoryStore:
         found = [
             job
             for job in self._jobs.values()
-            if job.tenant_id == tenant_id and job.deleted_at is None and _job_matches(job, where, now)
+            if job.tenant_id == tenant_id and job.deleted_at is None and job_matches(job, where, now)
         ]
         return page(found, lambda job: (job.id,), limit, after)
 
@@ -574,39 +571,3 @@ def _holds(job: Job, worker_id: str, token: int) -> bool:
 
 def _test_lease(job: Job) -> timedelta:
     return job.definition.action.timeout + timedelta(seconds=60)
-
-
-def _job_matches(job: Job, where: JobFilter, now: datetime) -> bool:
-    definition = job.definition
-    return (
-        (where.status is None or visible_status(job, now) is where.status)
-        and (where.group is None or definition.group == where.group)
-        and (where.key is None or definition.key == where.key)
-        and where.labels.items() <= dict(definition.labels).items()
-    )
-
-
-def run_matches(run: Run, where: RunFilter) -> bool:
-    """Tell whether a run is what was asked for."""
-    return (
-        (where.job_id is None or run.job_id == where.job_id)
-        and (where.status is None or run.status is where.status)
-        and (where.since is None or run.scheduled_for >= where.since)
-        and (where.until is None or run.scheduled_for < where.until)
-    )
-
-
-def page(
-    found: Iterable[Item],
-    key: Callable[[Item], tuple[str, ...]],
-    limit: int,
-    after: tuple[str, ...] | None,
-    offset: int = 0,
-) -> Page[Item]:
-    """Ids sort by creation, a run's by its slot; so newest first is descending by id."""
-    ordered = sorted(found, key=key, reverse=True)
-    if after is not None:
-        ordered = [item for item in ordered if key(item) < after]
-    ordered = ordered[offset:]
-    page = ordered[:limit]
-    return Page(page, key(page[-1]) if len(ordered) > limit else None)
