@@ -65,7 +65,7 @@ class PostgresDefinitions:
         statement = versions.select().join_from(versions, schedules, same).where(*_conditions(tenant_id, where))
         if after is not None:
             place = tuple_(versions.c.job_id, versions.c.version)
-            statement = statement.where(place < (after[0], int(after[1]) if after[1:] and after[1].isdigit() else 0))
+            statement = statement.where(place < (after[0], _number(after[1:])))
         statement = statement.order_by(versions.c.job_id.desc(), versions.c.version.desc()).limit(limit + 1)
         async with transaction(self._engine) as connection:
             rows = (await connection.execute(statement)).mappings().all()
@@ -126,6 +126,11 @@ class PostgresDefinitions:
             ordered = statement.order_by(history.c.id.desc()).limit(limit)
             rows = (await connection.execute(ordered)).mappings().all()
         return [entry_from(row) for row in rows]
+
+
+def _number(rest: tuple[str, ...]) -> int:
+    """Read a cursor's version; a cursor comes from outside."""
+    return int(rest[0]) if rest and rest[0].isdigit() and len(rest[0]) < 10 else 0
 
 
 def _conditions(tenant_id: str, where: DefinitionFilter) -> list[Any]:

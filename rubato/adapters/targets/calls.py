@@ -42,6 +42,11 @@ class HandlerThread(threading.Thread):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
 
+    @property
+    def is_given_up(self) -> bool:
+        """Tell whether it was asked to stop."""
+        return self._context.cancel.is_set()
+
     def run(self) -> None:
         """Call the handler."""
         self._on_end(self._outcome())

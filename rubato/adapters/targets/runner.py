@@ -1,6 +1,7 @@
 """The targets port in this process: each call on a thread, ended by its deadline."""
 
 import asyncio
+import contextlib
 from datetime import timedelta
 from typing import Any
 
@@ -39,7 +40,7 @@ class LocalTargets:
             payload = found.read(call.payload)
         except ValidationError as error:
             return _failed(f"The payload does not fit {call.target}: {_brief(error)}", "invalid_payload")
-        if call.job_id in self._threads.values():
+        if any(job_id == call.job_id and thread.is_given_up for thread, job_id in self._threads.items()):
             return _failed("The call before, which timed out, has not stopped yet", "still_running")
         if len(self._threads) >= self._most_threads:
             return _failed(f"{len(self._threads)} calls are out in this worker and do not end", "too_many_calls")
@@ -71,7 +72,7 @@ class LocalTargets:
                 answer.set_result(outcome)
 
         def on_end(outcome: Outcome) -> None:
-            if not loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # the loop has ended before the handler did
                 loop.call_soon_threadsafe(ended, thread, outcome)
 
         thread = HandlerThread(found.handler, payload, self._context(call, timeout), on_end)
