@@ -1,4 +1,4 @@
-"""The demo's three jobs: an interval, a cron, a single run; registered once, under keys of their own."""
+"""The demo's jobs: an interval, a cron, a single run, a line in the log; registered once, under keys of their own."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +14,8 @@ from core.entities import (
     HttpAction,
     IntervalBaseline,
     OnceBaseline,
+    PlannerMode,
+    TargetAction,
 )
 from core.ports.store import JobFilter, Store
 from core.usecases.manage_jobs import ManageJobs
@@ -52,6 +54,14 @@ def demo_definitions(base_url: str, now: datetime) -> list[Definition]:
             description="Check once that the release is up.",
             action=HttpAction(f"{base_url}/deploy", timeout=timedelta(seconds=5)),
             baseline=OnceBaseline(now + timedelta(minutes=2)),
+        ),
+        Definition(
+            name="A line in the worker's log, every five minutes",
+            key="demo-log",
+            group="demo",
+            action=TargetAction("system.log_message", {"message": "still here"}),
+            baseline=CronBaseline("*/5 * * * *", "UTC"),
+            planner=PlannerMode.OFF,
         ),
     ]
 
