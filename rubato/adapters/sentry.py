@@ -41,7 +41,7 @@ def report_errors(dsn: str, *, environment: str, process: str) -> None:
             f"SENTRY_DSN is not the address of a project ({error}). It looks like https://KEY@HOST/PROJECT; leave it "
             "out to report nothing."
         ) from error
-    sentry_sdk.set_tag("process", process)
+    sentry_sdk.get_global_scope().set_tag("process", process)  # handlers have threads of their own
     logging.getLogger().addHandler(_Reporter(logging.ERROR))
 
 
