@@ -11,7 +11,9 @@ import json
 import re
 import struct
 from collections.abc import Iterable
+from functools import lru_cache
 from math import isfinite, log2
+from operator import itemgetter
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -97,8 +99,9 @@ def fields_of(text: str) -> list[tuple[str, Any]]:
     """Return the fields of a body: a JSON document's leaves, the pairs of one that was cut, or a text's lines. What is
     known to be noise (moments, request ids) is left out. The shape, what names there are, is a field too, so that names
     which are new at every run are noise as well."""
-    found = sorted(_fields(text), key=lambda field: field[0])
-    return [(SHAPE, "\n".join([name for name, _ in found])), *found]
+    found = sorted(_fields(text), key=itemgetter(0))
+    names = "\n".join([name for name, _ in found]).encode("utf-8", "replace")
+    return [(SHAPE, str(crc32(names))), *found]
 
 
 def _fields(text: str) -> list[tuple[str, Any]]:
@@ -123,14 +126,14 @@ def _leaves(value: Any, name: str, depth: int, found: list[tuple[str, Any]]) -> 
     elif isinstance(value, list):
         found.append((f"{name}/length", len(value)))
         found.append((f"{name}/items", sum(crc32(_bytes(_repeatable(item, depth))) for item in value)))
-    elif not _NOISE_NAME.search(name):
+    elif not _is_noise(name):
         found.append((name, value))
 
 
 def _repeatable(value: Any, depth: int) -> Any:
     """Return an array's item without the noise in it."""
     if isinstance(value, dict) and depth < DEEPEST:
-        return {key: _repeatable(inner, depth + 1) for key, inner in value.items() if not _NOISE_NAME.search(key)}
+        return {key: _repeatable(inner, depth + 1) for key, inner in value.items() if not _is_noise(key)}
     return value
 
 
@@ -140,9 +143,15 @@ def _pairs(text: str) -> list[tuple[str, Any]]:
     seen: dict[str, int] = {}
     for name, raw in _PAIR.findall(text):
         seen[name] = seen.get(name, 0) + 1
-        if not _NOISE_NAME.search(name):
+        if not _is_noise(name):
             found.append((f"/{name} {seen[name]}", _number(raw)))
     return found
+
+
+@lru_cache(1024)
+def _is_noise(name: str) -> bool:
+    """Tell whether a name says by itself that its value changes with every answer. A target's names repeat."""
+    return _NOISE_NAME.search(name) is not None
 
 
 def _number(raw: str) -> Any:
@@ -154,14 +163,14 @@ def _number(raw: str) -> Any:
 
 def _capped(answer: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Any]]:
     """Let what is beyond the cap share one field."""
-    rest, count = 0, 0
+    rest: list[str] = []
     for count, (name, value) in enumerate(answer, 1):
         if count < MOST_FIELDS:
             yield name, value
         else:
-            rest += crc32(_bytes([name, value]))
-    if count >= MOST_FIELDS:
-        yield "/the rest", f"{rest}"
+            rest.append(f"{name}={value!r}")
+    if rest:
+        yield "/the rest", str(crc32("\n".join(rest).encode("utf-8", "replace")))
 
 
 def _code(name: str, value: Any) -> tuple[int, int]:
