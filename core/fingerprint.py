@@ -23,10 +23,12 @@ NUMBER_STEP, NUMBER_UNIT = 21, 0.01  # 64 steps a doubling: 21 are a quarter mor
 LATENCY_STEP, LATENCY_UNIT = 128, 50.0  # two doublings; below 50 ms there is nothing to tell
 NOISY_AT, NOISE_CAP, MOVED_BY = 6, 12, 2  # three moves in a row make noise of a field; a dozen still runs unmake it
 
-STATUS, LATENCY, SHAPE = "status", "latency", "its fields"  # names of a target's own fields begin with a slash
+# Names of a target's own fields begin with a slash.
+STATUS, LATENCY, SHAPE, ERROR = "status", "latency", "its fields", "the error"
 
 _FIELD = struct.Struct("<IHB")
 _SIGNS = struct.Struct("<IHBIHB")  # the first two fields, which every state begins with: status and latency
+_ERROR_PATH = crc32(ERROR.encode())
 _encode = json.JSONEncoder(sort_keys=True).encode
 _SCORE, _NOISY, _UP, _DOWN = 0b0000_1111, 0b0001_0000, 0b0010_0000, 0b0100_0000
 _NOISE_NAME = re.compile(
@@ -54,8 +56,12 @@ class Compared(NamedTuple):
     restless: bool
 
 
-def compare(before: bytes, answer: Iterable[tuple[str, Any]]) -> Compared:
-    """Hold an answer's fields (name, value) against the state kept of the answers before. Never raises."""
+def compare(before: bytes, answer: Iterable[tuple[str, Any]], *, is_failure: bool = False) -> Compared:
+    """Hold an answer's fields (name, value) against the state kept of the answers before. Never raises.
+
+    What is known of healthy answers outlasts failures, and the last error's words outlast healthy answers: else noise
+    would have to be learned anew after each.
+    """
     known = {path: (value, mark) for path, value, mark in _FIELD.iter_unpack(before)}
     kept: dict[int, tuple[int, int]] = {}
     moved: list[str] = []
@@ -79,6 +85,9 @@ def compare(before: bytes, answer: Iterable[tuple[str, Any]]) -> Compared:
             if not mark & _NOISY:
                 moved.append(name)
             kept[path] = code, _moved(mark, rising=code > noticed, is_number=step > 0)
+    for path, outlasting in known.items():
+        if path not in kept and (is_failure or path == _ERROR_PATH):
+            kept[path] = outlasting
     fields = b"".join(_FIELD.pack(path, value, mark) for path, (value, mark) in kept.items())
     return Compared(fields, tuple(moved), tuple(stilled), any(mark & _SCORE for _, mark in kept.values()))
 
