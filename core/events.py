@@ -96,6 +96,15 @@ class HintWritten:
 
 
 @dataclass(frozen=True, slots=True)
+class RulesMatched:
+    """A settled run met the conditions of so many of its job's rules."""
+
+    tenant_id: str
+    job_id: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class SessionEnded:
     """A planner session ended."""
 
@@ -146,6 +155,7 @@ Event = (
     | StaleWriteRefused
     | JobParked
     | HintWritten
+    | RulesMatched
     | SessionEnded
     | QuotaDenied
     | LoopTurned

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from core.entities import Decision, Hint, HintKind, Job, Limits, Run
+from core.rules import Rule, RuleDraft
 
 
 class Outcome(StrEnum):
@@ -72,7 +73,7 @@ class Usage:
 @dataclass(frozen=True, slots=True)
 class PlanningContext:
     """All a planner may know: one job. `runs` newest first; `siblings` the latest run of each other job of its
-    group, by name. `decision` is the one in force."""
+    group, by name. `decision` is the one in force; `rules` the job's, in every state."""
 
     now: datetime
     job: Job
@@ -81,13 +82,15 @@ class PlanningContext:
     runs: Sequence[Run]
     siblings: Sequence[tuple[str, Run]] = ()
     decision: Decision | None = None
+    rules: Sequence[Rule] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a planner returns. It never raises for a model's faults: they are outcomes.
 
-    `messages` is the conversation as JSON text; `input_summary` what the model was shown, without secrets.
+    `rules`: what it would have as rules; they wait for a person's word. `messages` is the conversation as JSON text;
+    `input_summary` what the model was shown, without secrets.
     """
 
     outcome: Outcome
@@ -95,6 +98,7 @@ class Plan:
     model: str
     input_summary: str
     proposals: tuple[Proposal, ...] = ()
+    rules: tuple[RuleDraft, ...] = ()
     calls: tuple[ToolCall, ...] = ()
     usage: Usage = Usage()
     reasoning: str | None = None

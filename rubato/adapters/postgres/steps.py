@@ -33,6 +33,8 @@ UNCHANGED = (
     "planning.done_seq",
     "planning.token",
     "planning.last_run_at",
+    "rules_seq",
+    "rule_progress",
 )
 _unchanged = attrgetter(*UNCHANGED)
 _KEY = ("tenant_id", "bucket", "job_id")
