@@ -7,12 +7,12 @@ so that no rule acts on what it has not seen. Pure; what a target answers can ma
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from core.entities import Run, RunStatus
 from core.errors import Issue
+from core.record import record
 from core.verdict import MISSING, point
 
 MOST_COMPARISONS, DEEPEST, LONGEST_POINTER, LONGEST_TEXT = 16, 4, 300, 300
@@ -53,7 +53,7 @@ _ORDERED: Mapping[Op, Callable[[Any, Any], bool]] = {
 _PRESENCE = (Op.EXISTS, Op.ABSENT)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Comparison:
     """`field` is a JSON pointer into the body (it begins with `/`), or one of MEASURES."""
 
@@ -62,14 +62,14 @@ class Comparison:
     value: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Every:
     """All of them hold."""
 
     of: tuple["Predicate", ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Some:
     """One of them holds, or more."""
 
@@ -79,7 +79,7 @@ class Some:
 Predicate = Comparison | Every | Some
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Response:
     """What a predicate looks at. `unread`: why there is no `document`: no_body, truncated or not_json."""
 

@@ -5,7 +5,6 @@ default the opposite) has. What lies between changes nothing: a rule cannot flap
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.entities import (
@@ -22,6 +21,7 @@ from core.entities import (
 )
 from core.errors import Issue
 from core.predicates import OUTCOME, STATUS_CODE, Predicate, Response, comparisons, in_words, judge
+from core.record import record
 from core.wording import duration
 
 MOST_RULES = 32  # a job, rejected ones counted
@@ -33,7 +33,7 @@ LEAVE_RUNS = 2  # one odd answer does not end a rule
 TTL_INTERVALS, SHORTEST_DEFAULT_TTL = 10, timedelta(minutes=10)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hold:
     """How long a condition must hold: for so many runs in a row, and from the first to the last of them so long."""
 
@@ -41,7 +41,7 @@ class Hold:
     time: timedelta = timedelta(0)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Terms:
     """What a rule says. `kind` is interval or pause, `length` the interval, or how long a pause lasts.
 
@@ -63,7 +63,7 @@ class Terms:
         return (self.when, self.enter, self.until, self.kind, self.length)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rule:
     """A rule of one job. `author`: a person, or the planner in a session. `description`: in the author's words."""
 
@@ -79,7 +79,7 @@ class Rule:
     session_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RuleDraft:
     """What somebody proposes."""
 
@@ -87,7 +87,7 @@ class RuleDraft:
     description: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Step:
     """What one response did to a rule. `progress` None: at rest. `matched`: whether its condition held;
     None: this response does not say.

@@ -11,13 +11,14 @@ from core.ids import hint_id
 from core.ports.ids import Ids
 from core.ports.store import Snapshot
 from core.predicates import Response
+from core.record import record
 from core.reschedule import settle_hints
 from core.rules import Rule, Step, accepted, advance, covers
 
 LET_GO = "its rule's condition no longer holds"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ruling:
     """What rules make of a response. `hints`: to be written. `matches`: how many rules' conditions held.
 

@@ -6,13 +6,13 @@ from datetime import datetime
 
 from core.entities import Author, HintKind, HintState, RuleProgress, RuleState, Run, RunStatus, Trigger
 from core.errors import Conflict, InvalidInput, NotFound
-from core.evolve import evolve
 from core.hints import end, is_active
 from core.ids import rule_id
 from core.ports.cron import Cron
 from core.ports.ids import Ids
 from core.ports.store import Change, JobRef, RunFilter, Snapshot, Store
 from core.predicates import read_run
+from core.record import evolve
 from core.reschedule import steer
 from core.rules import Rule, RuleDraft, Terms, advance, is_known, issues_of, room_for
 from core.transitions import RULE
