@@ -16,6 +16,7 @@ from core.record import record
 from core.verdict import MISSING, point
 
 MOST_COMPARISONS, DEEPEST, LONGEST_POINTER, LONGEST_TEXT = 16, 4, 300, 300
+LARGEST = 10**15  # of a number to compare with: exact in every reader's arithmetic
 STATUS_CODE, DURATION, OUTCOME = "status_code", "duration_ms", "outcome"
 MEASURES = (STATUS_CODE, DURATION, OUTCOME)
 _OUTCOMES = (RunStatus.SUCCEEDED.value, RunStatus.FAILED.value)
@@ -244,11 +245,16 @@ def _wrong_value(field: str, op: Op, given: Mapping[str, Any]) -> str | None:
         is_good = op in (Op.EQ, Op.NE) and value in _OUTCOMES
         return None if is_good else f"outcome takes eq or ne, and {' or '.join(_OUTCOMES)}."
     if field in MEASURES or op in _ORDERED:
-        return None if is_number(value) else f"{field} {op} needs a finite number."
+        return None if _is_plain_number(value) else f"{field} {op} needs a finite number of at most 15 digits."
     if isinstance(value, str):
-        return None if len(value) <= LONGEST_TEXT else f"A text has {LONGEST_TEXT} characters at the most."
-    is_plain = value is None or isinstance(value, bool) or is_number(value)
+        is_short = len(value) <= LONGEST_TEXT and value.isprintable()
+        return None if is_short else f"A text has {LONGEST_TEXT} characters at the most, all of them printable."
+    is_plain = value is None or isinstance(value, bool) or _is_plain_number(value)
     return None if is_plain else "value is a text, a finite number, true, false or null."
+
+
+def _is_plain_number(value: Any) -> bool:
+    return is_number(value) and abs(value) < LARGEST
 
 
 def is_pointer(text: str) -> bool:

@@ -1,7 +1,8 @@
 """Rules: reviewed predicates over responses that write ordinary hints without a model. Pure; see docs/rules.md.
 
 A rule takes effect when its condition has held for so many runs and so long, and lets go when another condition (by
-default the opposite) has. What lies between changes nothing: a rule cannot flap.
+default the opposite) has. What lies between changes nothing: a rule cannot flap. Answers that cannot be judged never
+make it take effect, and count towards letting go: it acts on what it sees only.
 """
 
 from collections.abc import Iterable, Sequence
@@ -115,9 +116,9 @@ def advance(terms: Terms, progress: RuleProgress | None, response: Response, now
         if held is not None:
             return Step(held, matched)
         return Step(RuleProgress(is_active=True), matched, is_backed=True)
-    leaves = judge(terms.until, response) if terms.until is not None else _opposite(matched)
-    if not leaves:
-        return Step(RuleProgress(is_active=True), matched, is_backed=leaves is False)
+    stays = _opposite(judge(terms.until, response)) if terms.until is not None else matched
+    if stays:
+        return Step(RuleProgress(is_active=True), matched, is_backed=True)
     return Step(_longer(progress, terms.leave, now), matched)
 
 

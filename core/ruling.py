@@ -13,7 +13,7 @@ from core.ports.store import Snapshot
 from core.predicates import Response
 from core.record import record
 from core.reschedule import settle_hints
-from core.rules import Rule, Step, accepted, advance, covers
+from core.rules import Rule, accepted, advance, covers
 
 LET_GO = "its rule's condition no longer holds"
 
@@ -43,8 +43,7 @@ def rule_on(snapshot: Snapshot, response: Response, *, ids: Ids) -> Ruling:
         return Ruling({})
     before = job.schedule.rule_progress
     work = _Work(snapshot, [*settle_hints(snapshot.hints, (), now)[0]], ids, is_shadow=mode is PlannerMode.SHADOW)
-    stepped = ((rule, advance(rule.terms, before.get(rule.id), response, now)) for rule in accepted(snapshot.rules))
-    steps = [(rule, work.lapsed(rule, step)) for rule, step in stepped]
+    steps = [(rule, advance(rule.terms, before.get(rule.id), response, now)) for rule in accepted(snapshot.rules)]
     for rule, step in steps:
         if not step.is_active:
             work.let_go(rule)
@@ -73,12 +72,6 @@ class _Work:
     ids: Ids
     is_shadow: bool
     written: dict[str, Hint] = field(default_factory=dict)
-
-    def lapsed(self, rule: Rule, step: Step) -> Step:
-        """A rule in effect that no answer speaks for any more ends with its hint."""
-        if step.is_active and not step.is_backed and self._own(rule) is None:
-            return Step(None, step.matched)
-        return step
 
     def let_go(self, rule: Rule) -> None:
         """End the rule's hint, if it has one."""

@@ -109,6 +109,7 @@ async def run_session(context: PlanningContext, model: Model, deadline: timedelt
         model=_answered_by(messages) or name,
         input_summary=prompt,
         proposals=tuple(bench.staged) if outcome is Outcome.COMPLETED else (),
+        rules=tuple(bench.rules) if outcome is Outcome.COMPLETED else (),
         calls=tuple(bench.calls),
         usage=_usage(messages, charged=planner != "offline"),
         reasoning=reasoning[:2000] if reasoning else None,

@@ -25,6 +25,7 @@ from planner.evidence import (
     same_answer,
     threshold_of,
 )
+from planner.intent import rule_proposals
 
 OFFLINE = "offline-1"
 
@@ -55,9 +56,10 @@ def offline_model(context: PlanningContext) -> FunctionModel:
     def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         asked_before = any(isinstance(message, ModelResponse) for message in messages)
         advice = advise(context)
-        if asked_before or advice.tool is None:
-            return ModelResponse([TextPart(advice.words)], model_name=OFFLINE)
-        return ModelResponse([ToolCallPart(advice.tool, advice.arguments or {})], model_name=OFFLINE)
+        calls = [] if asked_before else [ToolCallPart("propose_rule", each) for each in rule_proposals(context)]
+        if advice.tool is not None and not asked_before:
+            calls.append(ToolCallPart(advice.tool, advice.arguments or {}))
+        return ModelResponse(calls or [TextPart(advice.words)], model_name=OFFLINE)
 
     return FunctionModel(answer, model_name=OFFLINE)
 

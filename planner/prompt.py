@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from importlib.resources import files
 
-from core.entities import CronBaseline, IntervalBaseline, Run, RunStatus
+from core.entities import CronBaseline, IntervalBaseline, RuleState, Run, RunStatus
 from core.governor import effective_bounds
 from core.sessions import PlanningContext
 from core.wording import duration, instant
@@ -37,6 +37,7 @@ def describe_job(context: PlanningContext) -> str:
         f"Last start: {instant(start) if (start := context.job.schedule.last_start_at) else 'never'}",
         f"Decision in force: {context.decision.reason if context.decision else 'none yet'}",
         "Active hints:\n" + (_hints(context) or "none"),
+        f"Rules: {_rules(context)}",
         "History:\n" + _windows(context.runs, context.now),
     ]
     if context.siblings:
@@ -83,6 +84,13 @@ def _hints(context: PlanningContext) -> str:
         ends = f"until {instant(hint.expires_at)}" if hint.expires_at else "for good"
         lines.append(f"- {hint.author} {hint.kind}: {what}, {ends}")
     return "\n".join(lines)
+
+
+def _rules(context: PlanningContext) -> str:
+    """Count the rules, without a word of them: what a model wrote is never prompted again."""
+    states = [rule.state for rule in context.rules]
+    accepted, waiting = states.count(RuleState.ACCEPTED), states.count(RuleState.PROPOSED)
+    return f"{accepted} in force, {waiting} proposed and waiting for a person"
 
 
 def _windows(runs: Sequence[Run], now: datetime) -> str:

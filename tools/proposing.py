@@ -41,7 +41,7 @@ def propose_interval(bench: Workbench, call_id: str, *, interval_ms: int, ttl_ms
     refusal = _beyond_grants(bench, at, interval)
     if refusal is not None:
         return refusal
-    bench.stage(Proposal(HintKind.INTERVAL, _clean(reason), call_id, interval=interval, ttl=ttl_ms * _MS))
+    bench.stage(Proposal(HintKind.INTERVAL, clean(reason), call_id, interval=interval, ttl=ttl_ms * _MS))
     return _within_bounds(bench, interval)
 
 
@@ -63,7 +63,7 @@ def propose_next_time(bench: Workbench, call_id: str, *, at: str, reason: str) -
     refusal = _refused(bench, None) or _beyond_grants(bench, moment, None)
     if refusal is not None:
         return refusal
-    bench.stage(Proposal(HintKind.NEXT_TIME, _clean(reason), call_id, at=moment))
+    bench.stage(Proposal(HintKind.NEXT_TIME, clean(reason), call_id, at=moment))
     return _within_bounds(bench, moment - (context.job.schedule.last_start_at or context.now))
 
 
@@ -76,7 +76,7 @@ def pause_until(bench: Workbench, call_id: str, *, until: str | None, reason: st
     """
     context = bench.context
     if until is None:
-        bench.stage(Proposal(HintKind.PAUSE, _clean(reason), call_id, clear=True))
+        bench.stage(Proposal(HintKind.PAUSE, clean(reason), call_id, clear=True))
         return _yes("The planner's own pause, if there is one, will end.")
     moment = _instant(until)
     if moment is None:
@@ -90,7 +90,7 @@ def pause_until(bench: Workbench, call_id: str, *, until: str | None, reason: st
         return refusal
     if not context.job.definition.authority.pause:
         return _no("The job's owner has not granted `pause`. Propose an interval or a next time, or do nothing.")
-    bench.stage(Proposal(HintKind.PAUSE, _clean(reason), call_id, until=moment))
+    bench.stage(Proposal(HintKind.PAUSE, clean(reason), call_id, until=moment))
     return _yes(f"Paused until {instant(moment)}, then one probe run.")
 
 
@@ -105,7 +105,7 @@ def clear_hints(bench: Workbench, call_id: str, *, reason: str) -> Answer:
     ]
     if not mine:
         return _no("The planner has no active hint on this job; nothing to clear.")
-    bench.stage(Proposal(None, _clean(reason), call_id, clear=True))
+    bench.stage(Proposal(None, clean(reason), call_id, clear=True))
     return _yes(f"{len(mine)} hint(s) of the planner will be cleared.")
 
 
@@ -166,7 +166,7 @@ def _instant(text: str) -> datetime | None:
         return None
 
 
-def _clean(reason: str) -> str:
+def clean(reason: str) -> str:
     """Cut a reason to its length, without control and invisible characters."""
     kept = "".join(" " if char in "\r\n\t" else char for char in reason)
     return (

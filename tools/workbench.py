@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.entities import HintKind
+from core.rules import RuleDraft
 from core.sessions import PlanningContext, Proposal, ToolCall, Verdict
 
 
@@ -21,6 +22,7 @@ class Workbench:
 
     context: PlanningContext
     staged: list[Proposal] = field(default_factory=list)
+    rules: list[RuleDraft] = field(default_factory=list)
     calls: list[ToolCall] = field(default_factory=list)
 
     def stage(self, proposal: Proposal) -> None:

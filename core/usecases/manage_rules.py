@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from core.entities import Author, HintKind, HintState, RuleProgress, RuleState, Run, RunStatus, Trigger
 from core.errors import Conflict, InvalidInput, NotFound
@@ -39,7 +38,7 @@ class TriedRun:
 class Trial:
     """What a draft would have made of the past, newest run first. The tempo of the past was another than the rule's."""
 
-    terms: Terms
+    draft: RuleDraft
     runs: tuple[TriedRun, ...]
 
 
@@ -112,7 +111,7 @@ class ManageRules:
         snapshot = await self.store.snapshot(tenant_id, job_id)
         check(snapshot, draft)
         page = await self.store.runs(tenant_id, RunFilter(job_id=job_id), limit=limit)
-        return Trial(draft.terms, tuple(try_on(draft.terms, page.items)))
+        return Trial(draft, tuple(try_on(draft.terms, page.items)))
 
     async def try_out_edit(self, tenant_id: str, identity: str, patch: Callable[[RuleDraft], RuleDraft]) -> Trial:
         """The same for an edit."""
@@ -194,16 +193,12 @@ def try_on(terms: Terms, runs: Iterable[Run]) -> list[TriedRun]:
     begun = [run for run in runs if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED)]
     tried: list[TriedRun] = []
     progress: RuleProgress | None = None
-    backed_at: datetime | None = None
     for run in reversed([run for run in begun if run.trigger is not Trigger.TEST and run.finished_at is not None]):
         at, response = run.finished_at or run.created_at, read_run(run)
         step = advance(terms, progress, response, at)
-        backed_at = at if step.is_backed else backed_at
         progress = step.progress
-        if step.is_active and not step.is_backed and backed_at is not None and at - backed_at >= terms.ttl:
-            progress = None  # nothing spoke for it until its hint ended
         why_not = (response.unread or NOTHING_THERE) if step.matched is None else None
-        tried.append(TriedRun(run, step.matched, progress is not None and progress.is_active, why_not))
+        tried.append(TriedRun(run, step.matched, step.is_active, why_not))
     return tried[::-1]
 
 
