@@ -56,8 +56,10 @@ def offline_model(context: PlanningContext) -> FunctionModel:
     def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         asked_before = any(isinstance(message, ModelResponse) for message in messages)
         advice = advise(context)
-        calls = [] if asked_before else [ToolCallPart("propose_rule", each) for each in rule_proposals(context)]
-        if advice.tool is not None and not asked_before:
+        if asked_before:
+            return ModelResponse([TextPart(advice.words)], model_name=OFFLINE)
+        calls = [ToolCallPart("propose_rule", each) for each in rule_proposals(context)]
+        if advice.tool is not None:
             calls.append(ToolCallPart(advice.tool, advice.arguments or {}))
         return ModelResponse(calls or [TextPart(advice.words)], model_name=OFFLINE)
 

@@ -57,6 +57,8 @@ DEEP = "/queue_depth is above 500"
         ("every 15 s while latency is above 2 s", one("duration_ms is above 2000", 15 * SECOND)),
         ("every 15 s while response time > 350ms", one("duration_ms is above 350", 15 * SECOND)),
         ("every hour when queue_depth is empty for half an hour", one("/queue_depth is 0", HOUR, 1, HOUR / 2)),
+        ("if latency is above 2 s, check every minute and", []),
+        ("if latency is above 2 s, check every hour", one("duration_ms is above 2000", HOUR)),
         ("pause for 10 minutes when state is maintenance", one('/state is "maintenance"', 10 * MINUTE)),
         (
             "check every 30 s while queue_depth is above 500, at most every 10 min when it is empty for an hour",
