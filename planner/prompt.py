@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from importlib.resources import files
 
-from core.entities import CronBaseline, IntervalBaseline, RuleState, Run, RunStatus
+from core.entities import CronBaseline, Decision, IntervalBaseline, RuleState, Run, RunStatus
 from core.governor import effective_bounds
 from core.sessions import PlanningContext
 from core.wording import duration, instant
@@ -35,7 +35,7 @@ def describe_job(context: PlanningContext) -> str:
         f"Bounds: {_bounds(context)}",
         f"Grants: {_grants(context)}",
         f"Last start: {instant(start) if (start := context.job.schedule.last_start_at) else 'never'}",
-        f"Decision in force: {context.decision.reason if context.decision else 'none yet'}",
+        f"Decision in force: {_decision(context.decision)}",
         "Active hints:\n" + (_hints(context) or "none"),
         f"Rules: {_rules(context)}",
         "History:\n" + _windows(context.runs, context.now),
@@ -66,6 +66,14 @@ def _grants(context: PlanningContext) -> str:
     authority = context.job.definition.authority
     words = (("tighten", authority.tighten), ("relax", authority.relax), ("pause", authority.pause))
     return ", ".join(word for word, granted in words if granted) or "none: nothing can be proposed"
+
+
+def _decision(decision: Decision | None) -> str:
+    """Name a decision without its sentence, which quotes the reason of the hint that won."""
+    if decision is None:
+        return "none yet"
+    at = f"next run at {instant(decision.next_run_at)}" if decision.next_run_at else "nothing scheduled"
+    return f"{at}, by {decision.source.replace('_', ' ')}"
 
 
 def _hints(context: PlanningContext) -> str:

@@ -39,8 +39,7 @@ _TRIED: dict[int | str, dict[str, Any]] = {
 )
 async def index(job_id: str, given: Given, who: Who) -> dict[str, Any]:
     """Return a job's rules in every state, oldest first: of two in effect the older one sets the tempo."""
-    snapshot = await given.store.snapshot(who.tenant_id, job_id)
-    progress = snapshot.job.schedule.rule_progress
+    progress = (await given.store.job(who.tenant_id, job_id)).schedule.rule_progress
     active = {rule_id for rule_id, each in progress.items() if each.is_active}
     rules = [rule_out(rule, in_effect=rule.id in active) for rule in await given.store.rules(who.tenant_id, job_id)]
     return {"data": [rule.model_dump(mode="json", by_alias=True) for rule in rules], "nextCursor": None}
