@@ -275,7 +275,7 @@ def rules() -> Iterator[Payload]:
         RULE_FAST,
         RULE_PAUSE,
         rule("status_code", "ge", 0, interval_ms=43_200_000),
-        rule("/x", "gt", 0, interval_ms=1),
+        rule("status_code", "ge", 0, interval_ms=1, pause_ms=1_000),
     )
     for condition, effect in product(conditions, effects):
         arguments = {**dict(effect.arguments), "conditions": condition} if isinstance(effect.arguments, dict) else {}
