@@ -1,8 +1,8 @@
 """Rules: reviewed predicates over responses that write ordinary hints without a model. Pure; see docs/rules.md.
 
-A rule takes effect when its condition has held for so many runs and so long, and lets go when another condition (by
-default the opposite) has. What lies between changes nothing: a rule cannot flap. Answers that cannot be judged never
-make it take effect, and count towards letting go: it acts on what it sees only.
+A rule takes effect when its condition has held for so many runs and so long, and lets go when it has not, and another
+condition has, for so many runs and so long. What lies between changes nothing: a rule cannot flap. Answers that cannot
+be judged never make it take effect, and count towards letting go: it acts on what it sees only.
 """
 
 from collections.abc import Iterable, Sequence
@@ -46,7 +46,7 @@ class Hold:
 class Terms:
     """What a rule says. `kind` is interval or pause, `length` the interval, or how long a pause lasts.
 
-    `until` None: the opposite of `when`. `ttl`: how long one hint lives; while the rule holds it is renewed.
+    `until`: what lets it go once `when` no longer holds; None: nothing more. `ttl`: how long one hint lives; while the rule holds it is renewed.
     """
 
     when: Predicate
@@ -116,14 +116,9 @@ def advance(terms: Terms, progress: RuleProgress | None, response: Response, now
         if held is not None:
             return Step(held, matched)
         return Step(RuleProgress(is_active=True), matched, is_backed=True)
-    stays = _opposite(judge(terms.until, response)) if terms.until is not None else matched
-    if stays:
+    if matched or (terms.until is not None and judge(terms.until, response) is False):
         return Step(RuleProgress(is_active=True), matched, is_backed=True)
     return Step(_longer(progress, terms.leave, now), matched)
-
-
-def _opposite(verdict: bool | None) -> bool | None:
-    return None if verdict is None else not verdict
 
 
 def _longer(progress: RuleProgress, hold: Hold, now: datetime) -> RuleProgress | None:

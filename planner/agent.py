@@ -120,7 +120,7 @@ def _propose_rule(
     Args:
         conditions: Each compares a field (a JSON pointer such as /queue_depth, or status_code, duration_ms, outcome).
         match: `all` or `any` of the conditions.
-        until: When it lets go again, as conditions that must all hold; null for the opposite of `conditions`.
+        until: What must all hold, besides, before it lets go again; null for nothing more.
         for_runs: For how many runs in a row they must hold first.
         for_ms: For how long they must hold first, in milliseconds; 0 for at once.
         interval_ms: The tempo while they hold, in milliseconds; null for a pause.
