@@ -46,7 +46,8 @@ class Hold:
 class Terms:
     """What a rule says. `kind` is interval or pause, `length` the interval, or how long a pause lasts.
 
-    `until`: what lets it go once `when` no longer holds; None: nothing more. `ttl`: how long one hint lives; while the rule holds it is renewed.
+    `until`: what lets it go once `when` no longer holds; None: nothing more. `ttl`: how long one hint lives; while the
+    rule holds it is renewed.
     """
 
     when: Predicate
