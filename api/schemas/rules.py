@@ -32,8 +32,8 @@ Held = Annotated[int, Field(strict=True, ge=0, le=604_800_000)]
 class RuleIn(Wire):
     """A rule as a person writes it. Exactly one of `intervalMs` and `pauseMs`.
 
-    It takes effect when `when` has held for `forRuns` runs in a row and `forMs`; it lets go when it has not, and `until`
-    (if given) has, for `untilRuns` and `untilMs`.
+    It takes effect when `when` has held for `forRuns` runs in a row and `forMs`; it lets go when it has not, and
+    `until` (if given) has, for `untilRuns` and `untilMs`.
     """
 
     when: Condition
