@@ -15,7 +15,7 @@ from pydantic_ai import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from core.sessions import Plan, PlanningContext
-from planner.llm import DEADLINE, TOKENS, run_session
+from planner.llm import TOKENS, LlmPlanner
 from tests.hostile.orders import Order
 from tests.hostile.payloads import Payload
 
@@ -39,7 +39,7 @@ class ObedientPlanner:
             orders = (orders[self.sessions % len(orders)],)
         self.sessions += 1
         model = FunctionModel(_carrying_out(list(orders), context.now, self.payload.words), model_name="obedient")
-        plan = await run_session(context, model, DEADLINE, planner="llm", name="obedient")
+        plan = await LlmPlanner(model, fall_back=False).plan(context)
         self.plans.append(plan)
         return plan
 
