@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from pydantic_ai import ModelMessage, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai import ModelMessage, ModelResponse, ModelResponsePart, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from core.entities import Author, CronBaseline, Hint, HintKind, IntervalBaseline, OnceBaseline, Run, RunStatus
@@ -58,7 +58,7 @@ def offline_model(context: PlanningContext) -> FunctionModel:
         advice = advise(context)
         if asked_before:
             return ModelResponse([TextPart(advice.words)], model_name=OFFLINE)
-        calls = [ToolCallPart("propose_rule", each) for each in rule_proposals(context)]
+        calls: list[ModelResponsePart] = [ToolCallPart("propose_rule", each) for each in rule_proposals(context)]
         if advice.tool is not None:
             calls.append(ToolCallPart(advice.tool, advice.arguments or {}))
         return ModelResponse(calls or [TextPart(advice.words)], model_name=OFFLINE)
