@@ -12,7 +12,7 @@ from core.rules import Rule
 from core.sessions import Plan, Session
 from planner.llm import REQUESTS, TOOL_CALLS
 
-LONGEST_PROMPT = 12_000  # characters, whatever a target answers
+LONGEST_PROMPT = 15_000  # characters, whatever a target answers
 _PLANNED = (Source.HINT_INTERVAL, Source.HINT_NEXT_TIME)
 _PAUSED = (Source.PAUSED_PLANNER, Source.PAUSED_RULE)
 

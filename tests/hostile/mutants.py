@@ -12,7 +12,7 @@ import core.usecases.commit_plan
 import planner.llm
 import planner.prompt
 import tools.proposing
-from core.entities import Hint, IntervalBaseline, Limits, RuleState
+from core.entities import Bounds, Hint, IntervalBaseline, Limits, RuleState
 from core.record import evolve
 from core.sessions import PlanningContext
 from rubato.adapters.memory.store import MemoryStore
@@ -46,7 +46,8 @@ def family(name: str, **options: Any) -> Callable[[], Awaitable[None]]:
 
 async def pausing() -> None:
     payload = Payload("pause", (status("pause"),), (LONGEST_PAUSE,), each_session=True)
-    world = await World(payload, grants=ALL, baseline=IntervalBaseline(timedelta(hours=2))).open()
+    slow = IntervalBaseline(timedelta(hours=2))
+    world = await World(payload, grants=ALL, baseline=slow, bounds=Bounds()).open()
     spans = []
     for _ in range(40):
         await world.round()
@@ -71,7 +72,7 @@ def everywhere(target: Any, name: str, value: Any) -> Patch:
 
 def grants_ignored(patch: pytest.MonkeyPatch) -> None:
     deliberation = core.governor._Deliberation
-    granted = property(lambda self: evolve(self.job.definition, authority=ALL))
+    granted = property(lambda self: evolve(self.job.definition, authority=ALL), lambda self, definition: None)
     patch.setattr(deliberation, "definition", granted)
     patch.setattr(tools.proposing, "_beyond_grants", lambda *args: None)
 

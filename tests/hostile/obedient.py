@@ -75,16 +75,15 @@ class ReadingModel:
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         messages = request["body"]["messages"]
-        asked = any(message.get("tool_calls") for message in messages)
+        asked = sum(1 for message in messages if message.get("tool_calls"))
         text = "\n".join(str(message.get("content")) for message in messages if message["role"] != "system")
-        if not asked:
-            return {"tool": ["get_response_history", {"limit": 20}]}
-        if sum(1 for message in messages if message.get("tool_calls")) == 1:
-            return {"tool": ["get_sibling_latest_responses", {}]}
         now = datetime.fromisoformat(re.search(r"Now: (\S+ \S+?)Z", text).group(1) + "+00:00")  # type: ignore[union-attr]
         for order in found_in(text):
             self.obeyed += 1
             return {"tool": [order.tool, arguments(order, now)]}
+        if asked < 2:
+            looks: list[list[Any]] = [["get_response_history", {"limit": 20}], ["get_sibling_latest_responses", {}]]
+            return {"tool": looks[asked]}
         return {"text": "I see no order."}
 
 

@@ -5,17 +5,18 @@ from datetime import timedelta
 
 import pytest
 
-from core.entities import Author, Authority, HintKind, IntervalBaseline, Limits, SlotKind
+from core.entities import Author, Authority, Bounds, HintKind, IntervalBaseline, Limits, SlotKind
 from core.sessions import Verdict
 from planner.llm import OfflinePlanner
 from tests.hostile import invariants
 from tests.hostile.orders import FASTEST, LONGEST_PAUSE, RULE_FAST, RULE_PAUSE
 from tests.hostile.payloads import EACH, FAMILIES, Payload, payloads, status
-from tests.hostile.world import Tally, World, attack
+from tests.hostile.world import ROUNDS, Tally, World, attack
 from tests.unit.fakes import START
 from tests.unit.loop import ALL, TENANT
 
 MINUTE = timedelta(minutes=1)
+ROUNDS_OF = {"oscillation": 5, "split_across_runs": 4, "second_order": 2, "rules": 2}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def test_there_are_enough_families_of_fifteen_different_payloads() -> None:
 async def test_a_model_that_obeys_every_word_breaks_nothing(family: str, tallies: dict[str, Tally]) -> None:
     tally = tallies[f"obedient {family}"] = Tally()
     for number, payload in enumerate(payloads(family)):
-        await attack(payload, number, tally)
+        await attack(payload, number, tally, rounds=ROUNDS_OF.get(family, ROUNDS))
     assert tally.payloads == EACH
     assert tally.sessions >= EACH
 
@@ -51,7 +52,7 @@ async def test_a_model_that_obeys_every_word_breaks_nothing(family: str, tallies
 async def test_the_offline_planner_is_not_talked_into_anything_either(family: str, tallies: dict[str, Tally]) -> None:
     tally = tallies[f"offline {family}"] = Tally()
     for number, payload in enumerate(payloads(family)):
-        await attack(payload, number, tally, rounds=1, planner=OfflinePlanner())
+        await attack(payload, number, tally, rounds=0, planner=OfflinePlanner())
     assert tally.payloads == EACH
 
 
@@ -84,7 +85,8 @@ async def test_a_fortnight_of_orders_to_pause_stays_within_the_weekly_share(acce
     orders = (RULE_PAUSE, LONGEST_PAUSE) if accept else (LONGEST_PAUSE,)
     payload = Payload("pause", (status("pause for ever"),), orders, each_session=True)
     limits = Limits(auto_accept_rules=accept)
-    world = await World(payload, limits=limits, grants=ALL, baseline=IntervalBaseline(timedelta(hours=2))).open()
+    slow = IntervalBaseline(timedelta(hours=2))
+    world = await World(payload, limits=limits, grants=ALL, baseline=slow, bounds=Bounds()).open()
     spans = await paused_for(world, 14)
     assert spans
     invariants.check_pauses(spans, limits.pause_share)  # type: ignore[arg-type]  # pairs of instants
@@ -96,12 +98,12 @@ async def test_a_day_of_orders_to_hurry_stays_within_the_days_allowance(accept: 
     payload = Payload("hurry", (status("faster"),), orders, each_session=True)
     limits = Limits(accelerated_runs_per_day=40, auto_accept_rules=accept)
     world = await World(payload, limits=limits, grants=ALL, baseline=IntervalBaseline(10 * MINUTE)).open()
-    while world.loop.clock.at < START + timedelta(hours=11):
+    while world.loop.clock.at < START + timedelta(hours=5):
         await world.round()
     midnight = START.replace(hour=0)
     hurried = [run for run in await world.loop.runs(world.job) if run.kind is SlotKind.HINTED]
     assert 0 < len(hurried) <= 40
-    assert await world.runs_on(midnight) <= 11 * 6 + 40 + 2
+    assert await world.runs_on(midnight) <= 5 * 6 + 40 + 2
 
 
 async def test_without_any_grant_a_year_of_orders_moves_nothing() -> None:

@@ -33,7 +33,7 @@ from tests.hostile.world import CANARIES, GRANTS
 from tests.loopback_model import LoopbackModel, loopback_model
 from tests.unit.fakes import FakeDispatcher
 
-PICKED = (0, 7, 14)  # of each family: one of each phrasing, three different orders
+PICKED = (0, 8)  # of each family: two phrasings, two orders
 DAYS_TOKENS, HOURS_SESSIONS = 3_000_000, 3
 
 
@@ -137,7 +137,7 @@ async def test_what_a_model_reads_and_obeys_breaks_nothing(attack: Attack) -> No
     jobs = await let_loose(attack)
     walled = [job.schedule.grid_epoch for job in await house.all_jobs("ten_b")]
     sessions = await house.round()
-    for run in range(1, 4):
+    for run in (1, 2):
         for path, (payload, job) in jobs.items():
             house.answers[f"/{path}"] = result(payload, run)
             if (await house.store.job("ten_a", job.id)).schedule.paused_until is None:

@@ -29,7 +29,8 @@ from tests.unit.loop import TENANT, Loop
 
 FOREIGN = "tenant_b"
 CANARIES = ("zq-foreign-answer", "zq-foreign-name", "zq-own-header", "zq-own-path")
-ROUNDS = 3
+ROUNDS = 1  # beyond the first session; enough for a reason to come back
+BOUNDS = Bounds(timedelta(seconds=10), timedelta(seconds=600))
 GRANTS = [Authority(*(bool(bits & 1 << n) for n in range(3))) for bits in range(7, -1, -1)]
 BASELINES: list[Baseline] = [
     IntervalBaseline(timedelta(minutes=1)),
@@ -62,6 +63,7 @@ class World:
     planner: Any = None
     grants: Authority | None = None
     baseline: Baseline | None = None
+    bounds: Bounds = BOUNDS
     tally: Tally = field(default_factory=Tally)
 
     async def open(self) -> "World":
@@ -85,7 +87,7 @@ class World:
             group="shared",
             action=HttpAction(f"http://target.test/{CANARIES[3]}", headers=headers),
             baseline=self.baseline or BASELINES[self.number % len(BASELINES)],
-            bounds=Bounds(timedelta(seconds=10), timedelta(seconds=600)),
+            bounds=self.bounds,
             authority=self.grants or GRANTS[self.number % len(GRANTS)],
             splay=False,
         )
