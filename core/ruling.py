@@ -8,6 +8,7 @@ from core.entities import Author, Hint, HintKind, HintState, PlannerMode, RulePr
 from core.grid import later
 from core.hints import end, supersede
 from core.ids import hint_id
+from core.modes import mode_of
 from core.ports.ids import Ids
 from core.ports.store import Snapshot
 from core.predicates import Response
@@ -38,7 +39,7 @@ def rule_on(snapshot: Snapshot, response: Response, *, ids: Ids) -> Ruling:
     grants, bounds and budgets like any other hint: the governor decides.
     """
     job, now = snapshot.job, snapshot.now
-    mode = job.definition.planner
+    mode = mode_of(job.definition, snapshot.limits)
     if mode is PlannerMode.OFF or job.deleted_at is not None:
         return Ruling({})
     before = job.schedule.rule_progress

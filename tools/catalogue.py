@@ -1,6 +1,6 @@
 """The tools by name: one list for the agent, the prompt and the docs."""
 
-from tools import proposing, proposing_rules, reading
+from tools import concluding, proposing, proposing_rules, reading
 
 READING = {
     "get_latest_response": reading.get_latest_response,
@@ -14,4 +14,5 @@ PROPOSING = {
     "clear_hints": proposing.clear_hints,
     "propose_rule": proposing_rules.propose_rule,
 }
-CATALOGUE = {**READING, **PROPOSING}
+CONCLUDING = {"conclude": concluding.conclude}
+CATALOGUE = {**READING, **PROPOSING, **CONCLUDING}

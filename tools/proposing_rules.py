@@ -5,10 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 from core.entities import HintKind, PlannerMode
+from core.modes import mode_of
 from core.predicates import Comparison, Op, Predicate, Response, comparisons, judge, parse, read_run
 from core.rules import LEAVE_RUNS, Hold, RuleDraft, Terms, default_ttl, is_known, issues_of, room_for
 from core.sessions import Verdict
-from tools.proposing import clean
+from tools.proposing import LONGEST_REASON, clean_text
 from tools.workbench import Answer, Workbench
 
 MOST_CONDITIONS = 8
@@ -44,7 +45,7 @@ def propose_rule(
         reason: The part of the owner's intent that asks for it, at most 300 characters.
     """
     job, limits, rules = bench.context.job, bench.context.limits, bench.context.rules
-    if job.definition.planner is PlannerMode.OFF:
+    if mode_of(job.definition, limits) is PlannerMode.OFF:
         return _no("The job's owner has switched the planner off.")
     given = interval_ms if interval_ms is not None else pause_ms
     if given is None or (interval_ms is not None and pause_ms is not None):
@@ -55,7 +56,9 @@ def propose_rule(
         return _no(wrong or wrong_until or "")
     kind, length = (HintKind.INTERVAL if interval_ms is not None else HintKind.PAUSE), given * _MS
     enter, ttl = Hold(for_runs, for_ms * _MS), default_ttl(kind, length, limits)
-    terms = Terms(when, kind, length, ttl, clean(reason), enter=enter, until=leave, leave=Hold(LEAVE_RUNS))
+    terms = Terms(
+        when, kind, length, ttl, clean_text(reason, LONGEST_REASON), enter=enter, until=leave, leave=Hold(LEAVE_RUNS)
+    )
     refusal = _refusal(bench, terms)
     if refusal is not None:
         return _no(refusal)

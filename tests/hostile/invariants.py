@@ -12,7 +12,7 @@ from core.rules import Rule
 from core.sessions import Plan, Session
 from planner.llm import REQUESTS, TOOL_CALLS
 
-LONGEST_PROMPT = 15_000  # characters, whatever a target answers
+LONGEST_PROMPT = 6_000  # bytes, whatever a target answers
 _PLANNED = (Source.HINT_INTERVAL, Source.HINT_NEXT_TIME)
 _PAUSED = (Source.PAUSED_PLANNER, Source.PAUSED_RULE)
 
@@ -90,7 +90,10 @@ def check_plan(plan: Plan, secrets: Sequence[str]) -> None:
     demand(plan.usage.requests <= REQUESTS, f"{plan.usage.requests} requests in a session")
     demand(len(plan.calls) <= TOOL_CALLS, f"{len(plan.calls)} tool calls in a session")
     demand(len(plan.proposals) <= 4, "more proposals than kinds of them")
-    demand(len(plan.input_summary) <= LONGEST_PROMPT, f"a prompt of {len(plan.input_summary)} characters")
+    size = len(plan.input_summary.encode())
+    demand(size <= LONGEST_PROMPT, f"a prompt of {size} bytes")
+    look = plan.next_analysis_in
+    demand(look is None or timedelta(0) < look <= timedelta(hours=24), f"the next look in {look}")
     for secret in secrets:
         demand(secret not in plan.input_summary, f"{secret} in a prompt")
         demand(secret not in (plan.messages or ""), f"{secret} in a session's messages")

@@ -78,10 +78,7 @@ def grants_ignored(patch: pytest.MonkeyPatch) -> None:
 
 
 def reasons_prompted(patch: pytest.MonkeyPatch) -> None:
-    def told(context: PlanningContext) -> str:
-        return "\n".join(hint.reason or "" for hint in context.hints)
-
-    patch.setattr(planner.prompt, "_hints", told)
+    patch.setattr(planner.prompt, "_hint", lambda hint, now: hint.reason or "")
 
 
 def address_prompted(patch: pytest.MonkeyPatch) -> None:
@@ -118,6 +115,11 @@ def rules_accepted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(core.usecases.commit_plan, "new_rule", accepted)
 
 
+def excerpts_uncut(patch: pytest.MonkeyPatch) -> None:
+    for name in ("EXCERPT_BYTES", "PROMPT_BYTES"):
+        patch.setattr(planner.prompt, name, 10**6)
+
+
 def limits_lifted(patch: pytest.MonkeyPatch) -> None:
     for name in ("REQUESTS", "TOOL_CALLS", "TOKENS"):
         patch.setattr(planner.llm, name, 10**6)
@@ -135,7 +137,11 @@ MUTANTS = [
         everywhere(core.usecases.commit_plan, "_expiry", lambda seen, proposal: seen.now + timedelta(days=30)),
         family("authority"),
     ),
-    Mutant("clean reasons", everywhere(tools.proposing, "clean", lambda reason: reason), family("invisible_unicode")),
+    Mutant(
+        "clean reasons",
+        everywhere(tools.proposing, "clean_text", lambda text, longest: text),
+        family("invisible_unicode"),
+    ),
     Mutant(
         "one hint a kind",
         everywhere(core.usecases.commit_plan, "supersede", lambda *args: []),
@@ -146,6 +152,6 @@ MUTANTS = [
     Mutant("tenant walls in prompts", walls_down, family("siblings")),
     Mutant("tenant walls in hints", hints_astray, family("foreign_ids")),
     Mutant("session limits", limits_lifted, family("token_burn")),
-    Mutant("capped excerpts", everywhere(planner.prompt, "EXCERPT_CHARS", 10**6), family("flooding")),
+    Mutant("capped prompts", excerpts_uncut, family("flooding")),
     Mutant("a person's word on rules", rules_accepted, family("rules")),
 ]

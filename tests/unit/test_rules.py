@@ -19,14 +19,16 @@ from core.entities import (
     Limits,
     OnceBaseline,
     PlannerMode,
+    RuleProgress,
     RuleState,
+    RunStatus,
     Source,
 )
 from core.errors import Conflict, InvalidInput, NotFound
 from core.events import HintWritten, RulesMatched
 from core.ports.dispatcher import HttpRequest, HttpResult
-from core.predicates import Comparison, Op
-from core.rules import Hold, RuleDraft, Terms, default_ttl, issues_of
+from core.predicates import Comparison, Op, Response
+from core.rules import Hold, Rule, RuleDraft, Terms, advance, covers, default_ttl, issues_of
 from core.usecases.manage_rules import ManageRules
 from tests.unit.fakes import START
 from tests.unit.loop import TENANT, Loop, definition
@@ -246,25 +248,36 @@ async def test_a_planner_that_is_off_or_only_watched_takes_the_rules_with_it() -
         assert [hint.state for hint in await house.written(job)] == states
 
 
-async def test_what_a_rule_answers_wakes_no_planner() -> None:
+@pytest.mark.parametrize(("many", "gates"), [([terms()], {"covered"}), ([], {"response_changed"})])
+async def test_what_changes_in_an_answer_that_a_rule_has_in_hand_wakes_no_planner(
+    many: list[Terms], gates: set[str]
+) -> None:
     house = House()
-    house.answers(900)
-    job = await house.ruled(terms(DEEP, 20))
-    await house.live(job, 5, plan=True)
-    assert house.planner.contexts == []
-    failing = House()
-    failing.answers(900, HttpResult(500, 5, body='{"queue_depth":900}', body_bytes=19))
-    job = await failing.ruled(terms(DEEP, 20))
-    await failing.live(job, 2, plan=True)
-    assert len(failing.planner.contexts) == 1  # a failure is not what the rule speaks of
-
-
-async def test_a_rule_about_failures_answers_them() -> None:
-    house = House()
-    house.answers(HttpResult(503, 5))
-    job = await house.ruled(terms(FAILED, 15))
+    house.answers(900, 900, 900, 900, 700, 1900, 600)
+    job = await house.ruled(*many)
+    await house.live(job, 4, plan=True)
+    asked = len(house.planner.contexts)
     await house.live(job, 3, plan=True)
-    assert house.planner.contexts == []
+    changed = [run.gate.partition(":")[0] for run in (await house.runs(job))[4:] if run.gate]
+    assert set(changed) == gates
+    assert len(house.planner.contexts) - asked == (0 if many else 3)
+
+
+def test_a_failure_is_only_in_the_hands_of_a_rule_that_speaks_of_failures() -> None:
+    failed = Response(RunStatus.FAILED, 500, 5, {"queue_depth": 900}, unread=None)
+    active = RuleProgress(is_active=True)
+    for when, expected in ((DEEP, False), (FAILED, True)):
+        rule = Rule("rule_1", TENANT, "job_1", RuleState.ACCEPTED, Author.USER, terms(when), START, START)
+        assert covers(rule, active, advance(rule.terms, active, failed, START), failed) is expected
+
+
+def test_a_rule_at_rest_or_without_evidence_has_nothing_in_hand() -> None:
+    rule = Rule("rule_1", TENANT, "job_1", RuleState.ACCEPTED, Author.USER, terms(), START, START)
+    shallow = Response(RunStatus.SUCCEEDED, 200, 5, {"queue_depth": 3}, unread=None)
+    assert not covers(rule, None, advance(rule.terms, None, shallow, START), shallow)
+    unread = Response(RunStatus.SUCCEEDED, 200, 5)
+    active = RuleProgress(is_active=True)
+    assert not covers(rule, active, advance(rule.terms, active, unread, START), unread)
 
 
 async def test_only_an_accepted_rule_is_evaluated_and_rejecting_takes_its_hint_back() -> None:

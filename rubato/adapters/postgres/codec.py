@@ -41,6 +41,7 @@ from core.entities import (
     Trigger,
 )
 from core.ids import bucket_of
+from core.modes import lowest
 from core.sessions import Outcome, Plan, Session, ToolCall, Usage, Verdict
 
 Row = Mapping[Any, Any]
@@ -79,6 +80,7 @@ def limits_from(row: Row, operator_minimum: timedelta) -> Limits:
         pause_share=row["pause_share"],
         suspended=row["suspended_reason"],
         auto_accept_rules=row["auto_accept_rules"],
+        planner=lowest(map(PlannerMode, row["planner_flags"] or ())),
     )
 
 
@@ -187,6 +189,8 @@ def schedule_to(schedule: Schedule, version: int) -> dict[str, Any]:
         "plan_last_run_at": planning.last_run_at,
         "rules_seq": schedule.rules_seq,
         "rule_progress": progress_to(schedule.rule_progress) if schedule.rule_progress else None,
+        "plan_analysis_at": planning.next_analysis_at,
+        "plan_gate": planning.gate,
     }
 
 
@@ -233,6 +237,8 @@ def schedule_from(row: Row) -> Schedule:
             token=row["plan_token"],
             ready_at=row["plan_ready_at"],
             last_run_at=row["plan_last_run_at"],
+            next_analysis_at=row["plan_analysis_at"],
+            gate=row["plan_gate"] or b"",
         ),
         rules_seq=row["rules_seq"],
         rule_progress=progress_from(row["rule_progress"]) if row["rule_progress"] else {},
@@ -280,6 +286,7 @@ _RUN_PLAIN = (
     "skipped_more",
     "discarded",
     "session_id",
+    "gate",
 )
 
 
@@ -291,6 +298,7 @@ def run_to(run: Run) -> dict[str, Any]:
         "error_message": clean(run.error_message),
         "response_excerpt": clean(run.response_excerpt),
         "retry_after": clean(run.retry_after),
+        "gate": clean(run.gate),
         "bucket": bucket_of(run.job_id),
         "status": run.status.value,
         "trigger": run.trigger.value,
@@ -452,6 +460,9 @@ def session_to(session: Session) -> dict[str, Any]:
         "error": clean(plan.error),
         "hint_ids": list(session.hint_ids),
         "decision": session.decision,
+        "woken_by": session.woken_by,
+        "mode": session.mode.value if session.mode else None,
+        "cost_usd": session.cost_usd,
     }
 
 
@@ -485,6 +496,9 @@ def session_from(row: Row) -> Session:
         run_id=row["run_id"],
         hint_ids=tuple(row["hint_ids"]),
         decision=decision_from(row["decision"]) if row["decision"] else None,
+        woken_by=row["woken_by"],
+        mode=PlannerMode(row["mode"]) if row["mode"] else None,
+        cost_usd=row["cost_usd"],
     )
 
 

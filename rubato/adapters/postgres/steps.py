@@ -35,6 +35,7 @@ UNCHANGED = (
     "planning.last_run_at",
     "rules_seq",
     "rule_progress",
+    "planning.next_analysis_at",
 )
 _unchanged = attrgetter(*UNCHANGED)
 _KEY = ("tenant_id", "bucket", "job_id")
@@ -53,6 +54,7 @@ _SCHEDULE = (
     "counted_runs",
     "plan_seq",
     "plan_ready_at",
+    "plan_gate",
 )
 _RUN_KEY = ("scheduled_for", "id")
 _RUN = (
@@ -67,6 +69,7 @@ _RUN = (
     "truncated",
     "retry_after",
     "decision",
+    "gate",
 )
 
 
@@ -139,6 +142,7 @@ def _row(step: tuple[Job, Run]) -> tuple[Any, ...]:
         schedule.counted_runs,
         planning.seq,
         planning.ready_at,
+        planning.gate,
         run.scheduled_for,
         run.id,
         run.status.value,
@@ -152,4 +156,5 @@ def _row(step: tuple[Job, Run]) -> tuple[Any, ...]:
         run.truncated,
         clean(run.retry_after),
         to_json(run.decision) if run.decision is not None else None,
+        clean(run.gate),
     )
