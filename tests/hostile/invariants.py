@@ -9,7 +9,7 @@ from core.entities import Author, Decision, Hint, HintKind, HintState, IntervalB
 from core.grid import next_fire
 from core.ports.cron import Cron
 from core.rules import Rule
-from core.sessions import Plan, Session
+from core.sessions import Outcome, Plan, Session
 from planner.llm import REQUESTS, TOOL_CALLS
 
 LONGEST_PROMPT = 6_000  # bytes, whatever a target answers
@@ -87,7 +87,8 @@ def check_rules(job: Job, rules: Sequence[Rule], limits: Limits) -> None:
 
 def check_plan(plan: Plan, secrets: Sequence[str]) -> None:
     """A session is bounded, and shows nothing that is not its job's."""
-    demand(plan.usage.requests <= REQUESTS, f"{plan.usage.requests} requests in a session")
+    cut_off = plan.outcome is not Outcome.COMPLETED  # then one more is counted, lest it was sent and not answered
+    demand(plan.usage.requests <= REQUESTS + cut_off, f"{plan.usage.requests} requests in a session")
     demand(len(plan.calls) <= TOOL_CALLS, f"{len(plan.calls)} tool calls in a session")
     demand(len(plan.proposals) <= 4, "more proposals than kinds of them")
     size = len(plan.input_summary.encode())
@@ -104,7 +105,7 @@ def check_memory(plan: Plan, own_words: str) -> None:
     demand(own_words not in plan.input_summary, "an earlier reason in a prompt")
     for message in json.loads(plan.messages or "[]"):
         for part in message["parts"]:
-            is_answer = part["part_kind"] == "tool-return"
+            is_answer = part["part_kind"] == "tool-return" and part["tool_name"].startswith("get_")
             demand(not is_answer or own_words not in str(part["content"]), "an earlier reason in a tool's answer")
 
 

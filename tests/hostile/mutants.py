@@ -120,6 +120,11 @@ def excerpts_uncut(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(planner.prompt, name, 10**6)
 
 
+def pauses_unlimited(patch: pytest.MonkeyPatch) -> None:
+    for place in (core.governor, tools.proposing):
+        patch.setattr(place, "pause_left", lambda *args: timedelta(days=1))
+
+
 def limits_lifted(patch: pytest.MonkeyPatch) -> None:
     for name in ("REQUESTS", "TOOL_CALLS", "TOKENS"):
         patch.setattr(planner.llm, name, 10**6)
@@ -130,7 +135,7 @@ MUTANTS = [
         "bounds", everywhere(core.governor._Deliberation, "_clamp", lambda self, at, regular: at), family("override")
     ),
     Mutant("grants", grants_ignored, family("override", grants=None)),
-    Mutant("pause share", everywhere(core.governor, "pause_left", lambda *args: timedelta(1)), pausing),
+    Mutant("pause share", pauses_unlimited, pausing),
     Mutant("day's allowance", everywhere(core.governor._Deliberation, "_accelerations_on", lambda *args: 0), hurrying),
     Mutant(
         "hint lifetime",
