@@ -70,6 +70,9 @@ def made_plausible(body: Any, path: str) -> Any:
     baselines = [name for name in BASELINES if body.get(name) is not None]
     for name in baselines[1:] + (["timezone"] if "baselineCron" not in baselines[:1] else []):
         body.pop(name, None)
+    if "when" in body:
+        body |= {"when": {"field": "/queue_depth", "op": "gt", "value": 500}, "until": None, "reason": "it is long"}
+        body |= {"intervalMs": 30_000, "pauseMs": None, "ttlMs": None}
     if path.startswith(ADMIN_PREFIX):
         body = {name: value for name, value in body.items() if name not in ("jobKey", "scheduleType", "cronExpression")}
         if "target" in body:
