@@ -6,6 +6,7 @@
     ├── NotFound                no such thing, or not this tenant's
     ├── Conflict                the state forbids it; `code` says which rule
     │   └── LeaseLostError      a later holder has the job: the write was refused
+    ├── KeySpentError           an API key whose uses are spent; says when there are more
     ├── Unavailable             the store or another dependency cannot be reached now
     ├── IsolatedRunError        the process that a request was sent by died of it
     └── ConfigurationError      a setting is wrong; names the variable and the remedy
@@ -62,6 +63,15 @@ class LeaseLostError(Conflict):
 
     def __init__(self, detail: str = "The lease on this job is no longer held.") -> None:
         super().__init__("lease_lost", detail)
+
+
+class KeySpentError(RubatoError):
+    """A valid key that was used as often as it may be. `retry_after_s` None: it is never refilled."""
+
+    def __init__(self, retry_after_s: int | None) -> None:
+        self.retry_after_s = retry_after_s
+        again = "It is not refilled." if retry_after_s is None else f"It is refilled in {retry_after_s} s."
+        super().__init__(f"This API key has no uses left. {again}")
 
 
 class Unavailable(RubatoError):
