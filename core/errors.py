@@ -4,6 +4,7 @@
     ├── InvalidInput            a caller's field is wrong; names it and says what is accepted
     │   └── CronError           a cron expression or a time zone
     ├── NotFound                no such thing, or not this tenant's
+    ├── NotAllowed              whoever asks may not; `code` says why
     ├── Conflict                the state forbids it; `code` says which rule
     │   └── LeaseLostError      a later holder has the job: the write was refused
     ├── KeySpentError           an API key whose uses are spent; says when there are more
@@ -15,14 +16,15 @@ Only `api/errors.py` knows HTTP status codes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from core.record import record
 
 
 class RubatoError(Exception):
     """The root of everything Rubato raises on purpose. Messages are fit to show to a user."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Issue:
     """One thing wrong with an input. `pointer` is an RFC 6901 JSON pointer, in camelCase."""
 
@@ -48,6 +50,14 @@ class CronError(InvalidInput):
 
 class NotFound(RubatoError):
     """Nothing by that id in this tenant."""
+
+
+class NotAllowed(RubatoError):
+    """Known, and not allowed to. `code` is stable, for programs."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        self.code = code
+        super().__init__(detail)
 
 
 class Conflict(RubatoError):

@@ -3,10 +3,12 @@
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
+
+from core.record import record
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 LOOKUP_CHARS, SECRET_CHARS, CHECK_CHARS = 12, 43, 6  # 43 digits of base 62 hold 256 bits, 6 hold a CRC32
@@ -35,7 +37,7 @@ ALL_SCOPES = frozenset(Scope)
 DEFAULT_SCOPES = frozenset({Scope.JOBS_READ, Scope.JOBS_WRITE})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KeyUse:
     """A bound on how often a key may be used. Every `refill_every` it is `refill_amount` again; None: never."""
 
@@ -44,7 +46,7 @@ class KeyUse:
     refill_every: timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ApiKey:
     """What may be shown of a key. `start`: its public beginning, by which its holder knows it again."""
 
@@ -60,7 +62,7 @@ class ApiKey:
     use: KeyUse | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KeyDraft:
     """What somebody asks for with a new key. `lifetime` None: it does not expire."""
 
@@ -71,7 +73,7 @@ class KeyDraft:
     use: KeyUse | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Profile:
     """A person as a sign-in provider vouches for them. `subject` is the identity; `login` is a name that may change."""
 
@@ -82,18 +84,18 @@ class Profile:
     organisations: frozenset[str] = frozenset()  # logins, lower case
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Member:
-    """A user of a tenant. `login` None: it never signed in, as the user of a bootstrapped key."""
+    """A user of a tenant. `signs_in`: false for one that was made for a key alone."""
 
     id: str
     name: str
     role: Role
     created_at: datetime
-    login: str | None = None
+    signs_in: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Invitation:
     """A place in a tenant that is kept for whoever brings its token."""
 
@@ -105,7 +107,7 @@ class Invitation:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AuditEntry:
     """One change that was asked for. `status`: the HTTP status it was answered with; None: it was cut off.
 

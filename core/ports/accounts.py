@@ -1,7 +1,6 @@
 """The ports of identity: credentials, keys, sign-ins, members, and the record of who changed what."""
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from core.identity import (
@@ -16,9 +15,10 @@ from core.identity import (
     Scope,
 )
 from core.ports.store import Page
+from core.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Principal:
     """Who is asking: a user of a tenant, through one of its keys or (`key_id` None) a sign-in."""
 
@@ -82,7 +82,7 @@ class Keys(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SignedIn:
     """A sign-in: its secret token, for the cookie alone, and who it is for."""
 
@@ -132,8 +132,8 @@ class Provider(Protocol):
         ...
 
     async def profile(self, code: str, verifier: str) -> Profile:
-        """Exchange a code for who the person is. Raises Conflict when the provider refuses or the person is not
-        allowed here, Unavailable when it cannot be reached."""
+        """Exchange a code for who the person is. Raises NotAllowed when the provider refuses or the person is
+        not allowed here, Unavailable when it cannot be reached."""
         ...
 
 
