@@ -8,6 +8,7 @@
     ├── Conflict                the state forbids it; `code` says which rule
     │   └── LeaseLostError      a later holder has the job: the write was refused
     ├── KeySpentError           an API key whose uses are spent; says when there are more
+    ├── SecretLostError         a job's secret that no key opens
     ├── Unavailable             the store or another dependency cannot be reached now
     ├── IsolatedRunError        the process that a request was sent by died of it
     └── ConfigurationError      a setting is wrong; names the variable and the remedy
@@ -82,6 +83,13 @@ class KeySpentError(RubatoError):
         self.retry_after_s = retry_after_s
         again = "It is not refilled." if retry_after_s is None else f"It is refilled in {retry_after_s} s."
         super().__init__(f"This API key has no uses left. {again}")
+
+
+class SecretLostError(RubatoError):
+    """A sealed secret whose key is not there any more."""
+
+    def __init__(self) -> None:
+        super().__init__("A secret of this job cannot be opened: its key is not among RUBATO_ENCRYPTION_KEYS.")
 
 
 class Unavailable(RubatoError):

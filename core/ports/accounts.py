@@ -1,6 +1,7 @@
 """The ports of identity: credentials, keys, sign-ins, members, and the record of who changed what."""
 
 from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from core.identity import (
@@ -160,7 +161,7 @@ class Members(Protocol):
 class Audit(Protocol):
     """The record of changes: written before a change is carried out, closed with its outcome."""
 
-    async def open(self, who: Principal, action: str, subject: Mapping[str, str], request_id: str) -> str:
+    async def open(self, who: Principal, at: datetime, action: str, subject: Mapping[str, str], request_id: str) -> str:
         """Record that a change was asked for; return the entry's id."""
         ...
 

@@ -48,7 +48,7 @@ class HttpResult(NamedTuple):
     content_type: str | None = None
     retry_after: str | None = None
     error: str | None = None
-    error_code: str | None = None  # timeout | connect | blocked_address | protocol | no_url | invalid_url | canceled
+    error_code: str | None = None  # timeout | connect | blocked_address | protocol | no_url | invalid_url | secret
 
 
 class Dispatcher(Protocol):

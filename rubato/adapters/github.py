@@ -1,5 +1,6 @@
-"""Sign-in with GitHub: OAuth 2.0 with PKCE through Authlib. The access token lives as long as one look at the profile."""
+"""Sign-in with GitHub: OAuth 2.0 with PKCE through Authlib. The access token is used for one profile and dropped."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from core.identity import Profile
 TIMEOUT_S = 10.0  # for each of the two or three calls of a sign-in
 MOST_ORGANISATIONS = 100  # of one page; who belongs to more is looked up by what the first page names
 ANYBODY = "*"
+_LOGIN = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class GitHub:
@@ -78,8 +80,12 @@ class GitHub:
         number, name = user["id"], user.get("name")
         if not isinstance(number, int):
             raise TypeError("GitHub answered with an id that is no number")
-        return Profile("github", str(number), str(user["login"])[:100], str(name)[:255] if name else None, organisations)
+        return Profile(
+            "github", str(number), str(user["login"])[:100], str(name)[:255] if name else None, organisations
+        )
 
     def _is_allowed(self, profile: Profile) -> bool:
-        named = {ANYBODY, profile.login.lower(), f"id:{profile.subject}"}
+        named = {ANYBODY, f"id:{profile.subject}"}
+        if _LOGIN.fullmatch(profile.login):  # so that no name can read as another kind of rule
+            named.add(profile.login.lower())
         return not self._rules.isdisjoint(named | {f"org:{each}" for each in profile.organisations})

@@ -10,7 +10,7 @@ and policies in line with this file, table by table, where they differ.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 
 from sqlalchemy import Connection, Table, text
@@ -100,15 +100,34 @@ def grant(connection: Connection) -> None:
             connection.execute(text(f"COMMENT ON POLICY {_policy('owner')} ON {table.name} IS '{mark}'"))
 
 
+def require(connection: Connection, roles: Iterable[str]) -> None:
+    """Raise ConfigurationError when whoever logs in may not step into these roles."""
+    for role in roles:
+        if not _may_step_into(connection, role):
+            raise ConfigurationError(
+                f"The user of DATABASE_URL may not act as {role}. Let an administrator run: GRANT {role} TO that user."
+            )
+
+
+def _may_step_into(connection: Connection, role: str) -> bool:
+    if connection.execute(text("SELECT to_regrole(:role)"), {"role": role}).scalar_one() is None:
+        return False
+    how = {"role": role, "how": "SET" if _knows_set(connection) else "MEMBER"}
+    return bool(connection.execute(text("SELECT pg_has_role(CURRENT_USER, :role, :how)"), how).scalar_one())
+
+
+def _knows_set(connection: Connection) -> bool:
+    """Tell whether the server tells membership from the right to step in: PostgreSQL 16 and newer."""
+    return int(connection.execute(text("SHOW server_version_num")).scalar_one()) >= 160000
+
+
 def _make_roles(connection: Connection) -> None:
     """Make what is missing, and let the owner step into each; another process of this server may be first."""
-    version = int(connection.execute(text("SHOW server_version_num")).scalar_one())
-    step_in = " WITH INHERIT FALSE, SET TRUE" if version >= 160000 else ""
+    step_in = " WITH INHERIT FALSE, SET TRUE" if _knows_set(connection) else ""
     try:
         for role in ROLES:
             connection.execute(text(f"DO $$ BEGIN {_make(role)} END $$"))
-            may = text("SELECT pg_has_role(CURRENT_USER, :role, :how)")
-            if not connection.execute(may, {"role": role, "how": "SET" if step_in else "MEMBER"}).scalar_one():
+            if not _may_step_into(connection, role):
                 connection.execute(text(f"GRANT {role} TO CURRENT_USER{step_in}"))
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != "42501":

@@ -111,9 +111,7 @@ class PostgresAccounts:
                 return None
             return await self._add_key(connection, {"tenant": row[0], "user": row[1]}, api_key, name)
 
-    async def _add_key(
-        self, connection: AsyncConnection, own: dict[str, str], api_key: str, name: str
-    ) -> Principal:
+    async def _add_key(self, connection: AsyncConnection, own: dict[str, str], api_key: str, name: str) -> Principal:
         key_id = f"key_{self._ids.entropy()}"
         values = {
             **own,

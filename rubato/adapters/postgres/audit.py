@@ -1,10 +1,10 @@
 """The audit port on PostgreSQL."""
 
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.identity import AuditEntry
@@ -23,16 +23,15 @@ class PostgresAudit:
     def __init__(self, engine: AsyncEngine, ids: Ids) -> None:
         self._engine, self._ids = engine, ids
 
-    async def open(self, who: Principal, action: str, subject: Mapping[str, str], request_id: str) -> str:
+    async def open(self, who: Principal, at: datetime, action: str, subject: Mapping[str, str], request_id: str) -> str:
         """Record that a change was asked for; return the entry's id."""
+        entry_id = audit_id(at, self._ids.entropy())
         async with transaction(self._engine) as connection:
-            now = (await connection.execute(text("SELECT clock_timestamp()"))).scalar_one().astimezone(UTC)
-            entry_id = audit_id(now, self._ids.entropy())
             await connection.execute(
                 insert(audit_entries).values(
                     tenant_id=who.tenant_id,
                     id=entry_id,
-                    at=now,
+                    at=at,
                     user_id=who.user_id,
                     key_id=who.key_id,
                     action=action,

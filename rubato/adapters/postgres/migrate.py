@@ -42,8 +42,9 @@ async def migrate(engine: AsyncEngine) -> None:
     await ensure_partitions(engine)
 
 
-async def require_schema(engine: AsyncEngine) -> None:
-    """Raise ConfigurationError for a database that was never migrated, or that is older than this release.
+async def require_schema(engine: AsyncEngine, *roles: str) -> None:
+    """Raise ConfigurationError for a database that was never migrated, or that is older than this release, and for a
+    login that may not step into these roles.
 
     A newer one is no error: the release before it works on it, so that both may run while a new one is rolled out.
     """
@@ -58,6 +59,8 @@ async def require_schema(engine: AsyncEngine) -> None:
         raise ConfigurationError(
             "The tables of the database at DATABASE_URL are of an older release. Run `rubato migrate` first."
         )
+    async with transaction(engine) as connection:
+        await connection.run_sync(lambda sync: access.require(sync, roles))
 
 
 async def ensure_partitions(engine: AsyncEngine, *, days_ahead: int = DAYS_AHEAD) -> list[str]:

@@ -175,9 +175,7 @@ class PostgresSignIns:
         return (await connection.execute(_RESOLVE, where)).mappings().first()
 
     async def _end(self, connection: AsyncConnection, token: str) -> None:
-        await connection.execute(
-            text("DELETE FROM sign_ins WHERE hash = :hash"), {"hash": hashed(self._pepper, token)}
-        )
+        await connection.execute(text("DELETE FROM sign_ins WHERE hash = :hash"), {"hash": hashed(self._pepper, token)})
 
     async def _membership(
         self, connection: AsyncConnection, account: str, profile: Profile, invitation: str | None

@@ -108,9 +108,7 @@ users = Table(
     ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
     ForeignKeyConstraint(["account_id"], ["accounts.id"]),
     CheckConstraint("role IN ('admin', 'member')", name="role"),
-    Index(
-        "uq_users_account", "account_id", "tenant_id", unique=True, postgresql_where=text("account_id IS NOT NULL")
-    ),
+    Index("uq_users_account", "account_id", "tenant_id", unique=True, postgresql_where=text("account_id IS NOT NULL")),
 )
 
 api_keys = Table(

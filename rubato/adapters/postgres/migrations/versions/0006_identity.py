@@ -25,11 +25,11 @@ STATEMENTS = (
         CONSTRAINT uq_accounts_provider_subject UNIQUE (provider, subject)
     )
     """,
-    "ALTER TABLE users ADD COLUMN account_id TEXT COLLATE \"C\"",
+    'ALTER TABLE users ADD COLUMN account_id TEXT COLLATE "C"',
     "ALTER TABLE users ADD COLUMN removed_at TIMESTAMP WITH TIME ZONE",
     "ALTER TABLE users ADD CONSTRAINT fk_users_account_id FOREIGN KEY (account_id) REFERENCES accounts (id)",
     "CREATE UNIQUE INDEX uq_users_account ON users (account_id, tenant_id) WHERE account_id IS NOT NULL",
-    "ALTER TABLE api_keys ADD COLUMN lookup TEXT COLLATE \"C\"",
+    'ALTER TABLE api_keys ADD COLUMN lookup TEXT COLLATE "C"',
     "ALTER TABLE api_keys ADD COLUMN start TEXT DEFAULT '' NOT NULL",
     """
     ALTER TABLE api_keys ADD COLUMN scopes JSONB
@@ -110,16 +110,16 @@ STATEMENTS = (
     "ALTER TABLE job_versions ADD COLUMN secret_headers JSONB DEFAULT '{}' NOT NULL",
     "ALTER TABLE job_versions ADD COLUMN secret_body TEXT",
     # Workers own no table; this is the one thing they need an owner for.
-    f"""
+    """
     CREATE FUNCTION rubato_make_partitions(days_ahead INTEGER) RETURNS SETOF TEXT LANGUAGE plpgsql
-    SECURITY DEFINER SET search_path TO {{schema}}, pg_temp SET timezone TO 'UTC' AS $$
+    SECURITY DEFINER SET search_path TO {schema}, pg_temp SET timezone TO 'UTC' AS $$
     DECLARE
         midnight TIMESTAMP WITH TIME ZONE := date_trunc('day', now());
         opens TIMESTAMP WITH TIME ZONE;
         closes TIMESTAMP WITH TIME ZONE;
         partition_name TEXT;
     BEGIN
-        PERFORM pg_advisory_xact_lock({_LOCK});
+        PERFORM pg_advisory_xact_lock({lock});
         FOR day IN -1..days_ahead LOOP
             opens := midnight + make_interval(days => day);
             closes := opens + interval '1 day';
@@ -153,7 +153,7 @@ def upgrade() -> None:
     """Build it. Functions with an owner's rights name the schema of what they touch, temporary tables last."""
     schema = op.get_bind().exec_driver_sql("SELECT quote_ident(current_schema())").scalar_one()
     for statement in STATEMENTS:
-        op.execute(statement.replace("{schema}", schema))
+        op.execute(statement.replace("{schema}", schema).replace("{lock}", str(_LOCK)))
 
 
 def downgrade() -> None:
