@@ -79,16 +79,16 @@ async def caller(request: Request, given: Given) -> Principal:
 
 
 def check_origin(request: Request, given: Services) -> None:
-    """Answer 403 to a change that a browser was led to by another site: cookies travel by themselves, keys do not."""
+    """Answer 403 to a change that a browser was led to by another site: cookies travel by themselves, keys do not.
+
+    Origins that the operator lets in by RUBATO_CORS_ORIGINS are ours too.
+    """
     if request.method in SAFE:
         return
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        is_ours = site == "same-origin"
-    else:
-        origin = urlsplit(request.headers.get("origin", ""))
-        is_ours = f"{origin.scheme}://{origin.netloc}" == given.identity.origin
-    if not is_ours:
+    site, parts = request.headers.get("sec-fetch-site"), urlsplit(request.headers.get("origin", ""))
+    origin = f"{parts.scheme}://{parts.netloc}"
+    is_ours = site == "same-origin" if site is not None else origin == given.identity.origin
+    if not is_ours and origin not in given.cors_origins:
         raise Problem(403, "cross_site", "Changes with a sign-in must come from this site's own pages.")
 
 

@@ -54,10 +54,11 @@ def invalid(pointer: str, code: str, detail: str) -> Problem:
 
 def status_of(error: BaseException) -> int:
     """Return the status that an error is answered with."""
-    if isinstance(error, Problem):
-        return error.status
     if isinstance(error, HTTPException):
         return error.status_code
+    status: int | None = getattr(error, "status", None)  # of a Problem
+    if status is not None:
+        return status
     known = {RequestValidationError: 400, InvalidInput: 400, NotAllowed: 403, NotFound: 404, Conflict: 409}
     return next((status for kind, status in {**known, Unavailable: 503}.items() if isinstance(error, kind)), 500)
 

@@ -244,8 +244,9 @@ async def _shown(given: Services, job: Job, response: Response) -> JobOut:
 def _check_outgoing(given: Services, definition: Definition) -> None:
     action = definition.action
     issues = [*given.check_url(action.url), *given.check_headers(action.headers)]
-    for issue in given.check_headers(dict.fromkeys(action.sealed_headers, "")):
-        issues.append(Issue(issue.pointer.replace("/headersJson/", "/secretHeaders/", 1), issue.code, issue.detail))
+    for name in action.sealed_headers:
+        where = f"/secretHeaders/{name.replace('~', '~0').replace('/', '~1')}"
+        issues += [Issue(where, issue.code, issue.detail) for issue in given.check_headers({name: ""})]
     if issues:
         raise InvalidInput(issues)
 

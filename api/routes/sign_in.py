@@ -85,8 +85,12 @@ async def finish(
     if error is not None or not code:
         raise Problem(403, "sign_in_refused", "GitHub did not let you sign in; begin again.")
     profile = await provider.profile(code, verifier)
-    previous = session_token(request, given)
-    signed_in = await given.identity.sign_ins.sign_in(profile, invitation=invitation, previous=previous)
+    signed_in = await given.identity.sign_ins.sign_in(
+        profile,
+        invitation=invitation,
+        previous=session_token(request, given),
+        request_id=request.state.request_id,
+    )
     response = RedirectResponse(redirect, status_code=302, headers={"Cache-Control": "no-store"})
     set_cookie(response, given, "session", signed_in.token, seconds=SIGN_IN_SECONDS)
     set_cookie(response, given, "state", "", seconds=0)

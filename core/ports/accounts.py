@@ -103,9 +103,14 @@ class SignIns(Protocol):
         """Return an attempt's verifier, redirect and invitation, once; None when it is unknown, old or was taken."""
         ...
 
-    async def sign_in(self, profile: Profile, *, invitation: str | None, previous: str | None) -> SignedIn:
-        """Sign a person in: the account of their provider's id, whatever their name is now. `previous`: the token
-        that this sign-in replaces. Raises Conflict when they belong to no tenant, or the invitation does not hold."""
+    async def sign_in(
+        self, profile: Profile, *, invitation: str | None, previous: str | None, request_id: str
+    ) -> SignedIn:
+        """Sign a person in: the account of their provider's id, whatever their name is now; the audit has it.
+
+        `invitation`: as `take` returned it. `previous`: the token that this sign-in replaces. Raises Conflict when they
+        belong to no tenant, or the invitation does not hold.
+        """
         ...
 
     async def resolve(self, token: str) -> Principal | None:

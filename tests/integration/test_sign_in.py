@@ -76,6 +76,9 @@ def test_a_person_signs_in_makes_a_job_a_key_and_signs_out(browser: httpx2.Clien
     assert {name: by_key[name] for name in ("userId", "tenantId", "role")} == {
         name: who[name] for name in ("userId", "tenantId", "role")
     }
+    entries = browser.get("/api/v1/audit").json()["data"]
+    assert [entry["action"] for entry in reversed(entries)] == ["finishSignIn", "createJob", "createApiKey"]
+    assert entries[-1]["detail"]["login"] == "octocat"
     assert browser.post("/api/auth/sign-out", headers=SAME_SITE).json() == {"success": True}
     assert browser.get("/api/auth/session").status_code == 401
 

@@ -1,18 +1,20 @@
 """The sign-ins port on PostgreSQL, under the identity role. Tokens and states are kept as hashes only."""
 
 import secrets
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.errors import Conflict
 from core.identity import Profile, Role
+from core.ids import audit_id
 from core.ports.accounts import Principal, SignedIn
 from core.ports.ids import Ids
 from rubato.adapters.postgres.accounts import hashed
 from rubato.adapters.postgres.engine import transaction
+from rubato.adapters.postgres.tables import audit_entries
 
 ATTEMPT = timedelta(minutes=10)  # to the provider and back
 IDLE, ABSOLUTE = timedelta(days=7), timedelta(days=30)  # how long a sign-in lasts unused, and at all
@@ -72,7 +74,7 @@ class PostgresSignIns:
             "hash": hashed(self._pepper, state),
             "verifier": verifier,
             "redirect": redirect,
-            "invitation": invitation,
+            "invitation": hashed(self._pepper, invitation).hex() if invitation is not None else None,
             "lasts": ATTEMPT,
         }
         add = text(
@@ -92,7 +94,9 @@ class PostgresSignIns:
             row = (await connection.execute(taken, {"hash": hashed(self._pepper, state)})).first()
         return (row[0], row[1], row[2]) if row is not None and row[3] else None
 
-    async def sign_in(self, profile: Profile, *, invitation: str | None, previous: str | None) -> SignedIn:
+    async def sign_in(
+        self, profile: Profile, *, invitation: str | None, previous: str | None, request_id: str
+    ) -> SignedIn:
         """Sign a person in: to the tenant that invites them, else to the newest they belong to, else, the first time,
         to one of their own."""
         async with transaction(self._engine) as connection:
@@ -129,6 +133,7 @@ class PostgresSignIns:
                     "lasts": ABSOLUTE,
                 },
             )
+            await self._record(connection, who, profile, request_id, invited=invitation is not None)
             return SignedIn(token, who, profile.login)
 
     async def resolve(self, token: str) -> Principal | None:
@@ -177,12 +182,29 @@ class PostgresSignIns:
     async def _end(self, connection: AsyncConnection, token: str) -> None:
         await connection.execute(text("DELETE FROM sign_ins WHERE hash = :hash"), {"hash": hashed(self._pepper, token)})
 
+    async def _record(
+        self, connection: AsyncConnection, who: Principal, profile: Profile, request_id: str, *, invited: bool
+    ) -> None:
+        now = (await connection.execute(text("SELECT clock_timestamp()"))).scalar_one().astimezone(UTC)
+        await connection.execute(
+            insert(audit_entries).values(
+                tenant_id=who.tenant_id,
+                id=audit_id(now, self._ids.entropy()),
+                at=now,
+                user_id=who.user_id,
+                action="finishSignIn",
+                subject={},
+                request_id=request_id,
+                status=302,
+                detail={"provider": profile.provider, "login": profile.login, "invited": invited},
+            )
+        )
+
     async def _membership(
         self, connection: AsyncConnection, account: str, profile: Profile, invitation: str | None
     ) -> Principal:
         if invitation is not None:
-            hash_ = hashed(self._pepper, invitation)
-            found = (await connection.execute(_INVITATION, {"hash": hash_})).first()
+            found = (await connection.execute(_INVITATION, {"hash": bytes.fromhex(invitation)})).first()
             if found is None:
                 raise Conflict("invitation_not_valid", "This invitation was used, withdrawn, or has expired.")
             return await self._join(connection, account, profile, found[0], found[1])
