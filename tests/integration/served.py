@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.services import Identity, Services
 from core.entities import Authority, Definition, HintKind, HttpAction, IntervalBaseline, RunStatus
-from core.ports.accounts import Provider
+from core.ports.accounts import Principal, Provider
 from core.ports.store import JobRef
 from core.usecases.begin import Beginning, begin
 from core.usecases.explain import Explain
@@ -97,7 +97,9 @@ class Served:
             self.tenant, job.id, HintDraft(HintKind.INTERVAL, "why", interval=timedelta(seconds=30))
         )
         session = await self.plans.plan_now(self.tenant, job.id)
-        return {"job_id": job.id, "run_id": claim.run_id, "hint_id": hint.id, "session_id": session.id}
+        member, *_ = (await given.identity.members.list(Principal(self.tenant, "", "admin")))[0]
+        made = {"job_id": job.id, "run_id": claim.run_id, "hint_id": hint.id, "session_id": session.id}
+        return {**made, "member_id": member.id}
 
 
 @contextmanager
