@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Response
 
@@ -85,8 +84,7 @@ def check_origin(request: Request, given: Services) -> None:
     """
     if request.method in SAFE:
         return
-    site, parts = request.headers.get("sec-fetch-site"), urlsplit(request.headers.get("origin", ""))
-    origin = f"{parts.scheme}://{parts.netloc}"
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin", "")
     is_ours = site == "same-origin" if site is not None else origin == given.identity.origin
     if not is_ours and origin not in given.cors_origins:
         raise Problem(403, "cross_site", "Changes with a sign-in must come from this site's own pages.")

@@ -15,7 +15,7 @@ from rubato.adapters.vault import new_encryption_key
 from rubato.settings import load
 from tests.acceptance.conftest import KEY, System, environment
 from tests.fake_github import fake_github
-from tests.processes import clean_environment, free_port, rubato, running, serves, target, wait_for
+from tests.processes import call, clean_environment, free_port, rubato, running, serves, target, wait_for
 
 JOB = {"name": "Test Job", "url": "https://example.com", "baselineIntervalMs": 60000}
 SAME_SITE = {"sec-fetch-site": "same-origin"}
@@ -87,6 +87,32 @@ def test_r24_a_key_opens_and_none_wrong_expired_or_revoked_does_not(system: Syst
     assert system.api("POST", "/jobs", JOB).status == 201
     assert system.api("POST", "/jobs", JOB, key=None).status == 401
     assert system.api("POST", "/jobs", JOB, key="cron_unknown").status == 401
+
+
+def test_r26_a_key_has_prefix_metadata_expiry_and_counted_uses(system: System) -> None:
+    """R26: `cron_`, metadata, expiry, remaining uses with refills. The 101st request: tests/acceptance/test_api_rows.py."""
+    wishes = {
+        "metadata": {"team": "a"},
+        "expiresIn": 3600,
+        "remaining": 1,
+        "refillAmount": 5,
+        "refillIntervalMs": 60_000,
+    }
+    made = call("POST", f"{system.url}/api/auth/api-key/create", wishes, key=KEY)
+    assert made.status == 201
+    assert made.body["key"].startswith("cron_")
+    assert made.body["metadata"] == {"team": "a"}
+    assert made.body["expiresAt"] is not None
+    assert [system.api("GET", "/jobs", key=made.body["key"]).status for _ in range(2)] == [200, 429]
+
+
+def test_r28_another_tenants_job_is_not_there(system: System, tmp_path: Path) -> None:
+    """R28: another tenant's id is a 404. Every route and everybody: tests/integration/test_isolation.py."""
+    job = system.api("POST", "/jobs", JOB).body
+    other = ended("admin", "create-key", "--tenant", "other", cwd=tmp_path, **system.env).stdout.strip()
+    for path in (f"/jobs/{job['id']}", f"/jobs/{job['id']}/runs", f"/jobs/{job['id']}/explanation"):
+        assert system.api("GET", path, key=other).status == 404
+    assert system.api("GET", "/jobs", key=other).body["data"] == []
 
 
 def test_r29_the_operator_makes_keys_and_rotates_secrets_at_the_command_line(system: System, tmp_path: Path) -> None:
