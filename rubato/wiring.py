@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -89,13 +89,23 @@ class Core:
     ids: SystemIds
     telemetry: Telemetry
     policy: AddressPolicy
-    vault: Vault
+    vault: Callable[[], Vault]
+
+    def seal(self, plain: str) -> str:
+        """Encrypt a job's secret."""
+        return self.vault().seal(plain)
+
+    def unseal(self, sealed: str) -> str:
+        """Decrypt one. Raises SecretLostError."""
+        return self.vault().open(sealed)
 
 
 @asynccontextmanager
 async def core(settings: Settings, url: str, *, application: str) -> AsyncIterator[Core]:
     """Connect, waiting for the database as long as the settings say."""
-    policy, vault = AddressPolicy(settings.egress_allow), _vault(settings)
+    policy, vault = AddressPolicy(settings.egress_allow), cache(partial(_vault, settings))
+    if settings.environment != "development":
+        vault()  # it is made when it is needed, and refused at the start where it cannot be made
     lease_s = settings.lock_ttl_ms / 1000
     idle_s, whole_s = min(IDLE_IN_TRANSACTION_S, lease_s / IDLES_A_LEASE), min(CALL_S, lease_s / WHOLES_A_LEASE)
     limited = partial(connect, url, idle_s=idle_s, whole_s=whole_s)
@@ -261,7 +271,7 @@ async def run_dev(settings: Settings, url: str, options: DevOptions, announce: C
         key = (
             settings.bootstrap_api_key.get_secret_value()
             if settings.bootstrap_api_key is not None
-            else kept_secret(data / "api_key", lambda: f"cron_{secrets.token_urlsafe(32)}")
+            else kept_secret(data / "api_key", lambda: new_key(settings.api_key_prefix))
         )
         owner = await front.accounts.bootstrap(key, tenant="demo", user="developer")
         supervisor = await stack.enter_async_context(_worker(shared, only=None))
@@ -403,7 +413,7 @@ def _services(shared: Core, front: Front, planner: Planner | None, *, anonymous_
         planner=_plan_due(shared, planner, store, front.quota) if planner is not None else None,
         check_url=partial(_check_url, policy=shared.policy),
         check_headers=check_headers,
-        seal=shared.vault.seal,
+        seal=shared.seal,
         metrics=shared.telemetry.exposition(store.backlog),
         observe=shared.telemetry.observe_http,
         metrics_public=settings.metrics_public,
@@ -421,7 +431,7 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
     """Build a worker's services; they are stopped with the block at the latest."""
     settings = shared.settings
     poll, lease = timedelta(milliseconds=settings.poll_interval_ms), timedelta(milliseconds=settings.lock_ttl_ms)
-    dispatcher = HttpDispatcher(shared.policy, opener=shared.vault.open)
+    dispatcher = HttpDispatcher(shared.policy, opener=shared.unseal)
     services: list[Service] = []
     runs: RunDue | None = None
     planner = _planner(settings) if only != "run" else None
@@ -445,7 +455,7 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
                 ramp=ADMISSION_RAMP,
                 lease=lease,
                 misfire_grace=timedelta(milliseconds=settings.misfire_grace_ms),
-                isolated=IsolatedDispatcher(shared.policy, opener=shared.vault.open),
+                isolated=IsolatedDispatcher(shared.policy, opener=shared.unseal),
             )
             runner = run_service(runs, shared.clock, shared.telemetry, poll=poll)
             listener.subscribe(runner.wake)
