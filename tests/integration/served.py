@@ -24,6 +24,7 @@ from core.usecases.manage_hints import HintDraft, ManageHints
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.plan_due import PlanDue
 from core.usecases.settle import Finished, settle
+from core.usecases.switch_planner import SwitchPlanner
 from rubato.adapters.clock import SystemClock
 from rubato.adapters.cron import CroniterCron
 from rubato.adapters.http.guard import AddressPolicy, check_url
@@ -33,6 +34,7 @@ from rubato.adapters.postgres import access
 from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.audit import PostgresAudit
 from rubato.adapters.postgres.engine import Engine, connect
+from rubato.adapters.postgres.flags import PostgresFlags
 from rubato.adapters.postgres.keys import PostgresKeys
 from rubato.adapters.postgres.members import PostgresMembers
 from rubato.adapters.postgres.quota import PostgresQuota
@@ -99,7 +101,7 @@ class Served:
         session = await self.plans.plan_now(self.tenant, job.id)
         member, *_ = (await given.identity.members.list(Principal(self.tenant, "", "admin")))[0]
         made = {"job_id": job.id, "run_id": claim.run_id, "hint_id": hint.id, "session_id": session.id}
-        return {**made, "member_id": member.id}
+        return {**made, "member_id": member.id, "name": "planner"}
 
 
 @contextmanager
@@ -156,6 +158,8 @@ async def _furnished(
         explain=Explain(store, cron),
         store=store,
         quota=quota,
+        flags=(flags := PostgresFlags(tenant)),
+        switches=SwitchPlanner(store, flags, cron),
         accounts=accounts,
         identity=identity,
         clock=clock,
