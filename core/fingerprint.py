@@ -89,7 +89,7 @@ def signs_of(status: str, latency_ms: int) -> tuple[tuple[str, Any], tuple[str, 
 def shows_same_signs(before: bytes, status: str, latency_ms: int) -> bool:
     """Tell whether status and latency have not moved, at a tenth of the cost of comparing."""
     _, noticed, _, _, pace, _ = _SIGNS.unpack_from(before)
-    same = noticed == crc32(status.encode()) & 0xFFFF
+    same: bool = noticed == crc32(status.encode()) & 0xFFFF
     return same and abs(_scaled(latency_ms, LATENCY_UNIT) - pace) < LATENCY_STEP
 
 
