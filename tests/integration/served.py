@@ -10,6 +10,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import httpx2
 import uvicorn
 from fastapi import FastAPI
 
@@ -65,6 +66,7 @@ class Served:
     plans: PlanDue
     planner: ScriptedPlanner
     app: FastAPI = field(default_factory=FastAPI)
+    client: httpx2.Client = field(default_factory=partial(httpx2.Client, timeout=20, trust_env=False))
     faults: list[str] = field(default_factory=list)
 
     def wait(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -126,6 +128,7 @@ def served(database_url: str, *, provider: Callable[[str], Provider] | None = No
     try:
         yield house
     finally:
+        house.client.close()
         server.should_exit = True
         thread.join(30)
         loop.close()
