@@ -2,7 +2,6 @@
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.entities import (
@@ -27,13 +26,13 @@ from core.entities import (
     Trigger,
 )
 from core.errors import Conflict, InvalidInput, Issue, NotFound
-from core.evolve import evolve
 from core.grid import later
 from core.hints import end, is_active, supersede
 from core.ids import hint_id, job_id
 from core.ports.cron import Cron
 from core.ports.ids import Ids
 from core.ports.store import Change, JobRef, Snapshot, Store
+from core.record import evolve, record
 from core.registration import check
 from core.reschedule import (
     EndedSlot,
@@ -53,7 +52,7 @@ DELETED = "deleted"
 _TICK = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ManageJobs:
     """What a user does to jobs. Every write is one transaction that ends with a decision."""
 

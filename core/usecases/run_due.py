@@ -21,6 +21,7 @@ from core.ports.dispatcher import Dispatcher
 from core.ports.events import Events
 from core.ports.ids import Ids
 from core.ports.store import Change, Claimed, Claims, Snapshot, Store
+from core.record import record
 from core.reschedule import park
 from core.usecases.begin import Beginning, begin
 from core.usecases.flights import Flight, Hold, marked
@@ -39,7 +40,7 @@ OVERDUE_S = 2.0  # a claim that found no place for so long is given back, for an
 HELD_BACK = timedelta(milliseconds=730)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Turn:
     """What one turn did. `is_full`: there was no room. `has_more`: more was due than there was room for.
     `next_in_s`: when something may have to be claimed next; None: nothing is scheduled."""
