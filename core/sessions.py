@@ -1,6 +1,6 @@
 """What planning reads and leaves behind: context, proposals, tool calls, sessions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -71,8 +71,9 @@ class Usage:
 
 @record
 class PlanningContext:
-    """All a planner may know: one job. `runs` newest first; `siblings` the latest run of each other job of its
-    group, by name. `decision` is the one in force."""
+    """All a planner may know: one job. `runs` newest first; `siblings` the latest run of each other job of its group,
+    by name. `decision` is the one in force. `notes`: the numbers that the last session which kept any left to the next,
+    and those of the group's other jobs (`sibling_notes`); never words."""
 
     now: datetime
     job: Job
@@ -81,6 +82,8 @@ class PlanningContext:
     runs: Sequence[Run]
     siblings: Sequence[tuple[str, Run]] = ()
     decision: Decision | None = None
+    notes: Mapping[str, Any] | None = None
+    sibling_notes: Sequence[Mapping[str, Any]] = ()
 
 
 @record
@@ -119,3 +122,11 @@ class Session:
     run_id: str | None = None  # the newest run it stood on
     hint_ids: tuple[str, ...] = ()
     decision: Decision | None = None  # taken when its hints were written
+
+
+NOTES_TOOL = "keep_notes"
+
+
+def notes_in(calls: Iterable[ToolCall]) -> Mapping[str, Any] | None:
+    """Return the notes that a session left to the next, if it kept any: they stand among its calls, for all to see."""
+    return next((call.arguments for call in calls if call.tool == NOTES_TOOL), None)

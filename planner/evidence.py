@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 from core.entities import Run, RunStatus
@@ -30,6 +31,11 @@ _RULE = re.compile(
     r"every\s+(?P<every>\d+(?:\.\d+)?)\s*(?P<unit>ms|milliseconds?|s|secs?|seconds?|m|min|minutes?|h|hours?)\b"
     r"[^.;]*?\b(?:while|when|if)\s+(?P<field>[A-Za-z_][\w.]*)\s+(?:is\s+|goes\s+|stays\s+)?"
     r"(?P<comparison>above|over|more than|greater than|>|below|under|less than|<)\s*(?P<number>\d+(?:\.\d+)?)",
+    re.IGNORECASE,
+)
+_RESTS = re.compile(
+    r"\b(?:rarely|seldom|less often|more slowly|relax)\b[^.;]*?\b(?:while|when|if|as long as)\b"
+    r"[^.;]*?\b(?:idle|quiet|calm|empty|nothing changes|unchanged|the same)\b",
     re.IGNORECASE,
 )
 _UNITS = {"ms": 0.001, "mi": 60.0, "m": 60.0, "s": 1.0, "h": 3600.0}
@@ -87,6 +93,12 @@ def threshold_of(intent: str | None) -> Threshold | None:
     return Threshold(timedelta(seconds=seconds), match["field"], "below" if below else "above", float(match["number"]))
 
 
+def rests_when_calm(intent: str | None) -> bool:
+    """Tell whether an intent asks for fewer runs while nothing happens: `rarely while it is idle`. Without such a wish
+    silence is no reason to slow down: the owner of a health check wants to know at once when it ends."""
+    return bool(_RESTS.search(intent or ""))
+
+
 def holds(rule: Threshold, run: Run) -> bool | None:
     """Tell whether a rule's condition holds in an answer; None when the answer has no such number."""
     for name, value in _leaves(_parsed(run)):
@@ -138,14 +150,19 @@ def elevated(runs: Sequence[Run]) -> str | None:
 
 def same_answer(one: Run, other: Run) -> bool:
     """Tell whether two answers say the same, times, ids and the like left aside."""
-    return one.status_code == other.status_code and _essence(one) == _essence(other)
+    if one.status_code != other.status_code:
+        return False
+    same = one.response_excerpt == other.response_excerpt
+    return same or _essence(one.response_excerpt or "") == _essence(other.response_excerpt or "")
 
 
-def _essence(run: Run) -> Any:
-    parsed = _parsed(run)
-    if parsed is not None:
-        return sorted((name, repr(value)) for name, value in _leaves(parsed) if not _is_volatile(name, value))
-    return re.sub(r"\d+", "#", run.response_excerpt or "")
+@lru_cache(maxsize=1024)
+def _essence(excerpt: str) -> Any:
+    try:
+        parsed = json.loads(excerpt)
+    except (ValueError, RecursionError):
+        return re.sub(r"\d+", "#", excerpt)
+    return sorted((name, repr(value)) for name, value in _leaves(parsed) if not _is_volatile(name, value))
 
 
 def _is_volatile(name: str, value: Any) -> bool:

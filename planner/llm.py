@@ -22,6 +22,7 @@ from planner.agent import STAGED, agent
 from planner.models import close_model, with_fallback
 from planner.offline import OFFLINE, offline_model
 from planner.prompt import describe_job, prompt_hash
+from planner.recollection import notes_call, rhythm_of
 from tools.workbench import Workbench
 
 DEADLINE = timedelta(seconds=20)
@@ -72,7 +73,9 @@ class OfflinePlanner:
 
     async def plan(self, context: PlanningContext) -> Plan:
         """Return what the policy proposes."""
-        return await run_session(context, offline_model(context), self.deadline, planner="offline", name=OFFLINE)
+        plan = await run_session(context, offline_model(context), self.deadline, planner="offline", name=OFFLINE)
+        rhythm = rhythm_of(context)
+        return plan if rhythm is None else replace(plan, calls=(*plan.calls, notes_call(rhythm)))
 
 
 async def run_session(context: PlanningContext, model: Model, deadline: timedelta, *, planner: str, name: str) -> Plan:

@@ -21,10 +21,12 @@ from planner.evidence import (
     holds,
     is_unwell,
     notices,
+    rests_when_calm,
     rising,
     same_answer,
     threshold_of,
 )
+from planner.recollection import in_trouble, rhythm_of
 
 OFFLINE = "offline-1"
 
@@ -36,6 +38,7 @@ TIGHTEN_BY, RELAX_BY = 4, 2
 LIVES = 8  # a hint lives this many of its intervals, between the two below
 SHORTEST_LIFE, LONGEST_LIFE = timedelta(seconds=45), timedelta(minutes=30)
 RENEW_BELOW = 0.25  # of its life left, and a hint that is still right is renewed
+LONGEST_STEP = 0.95  # of a hint's life: a run must come before it ends
 CRON_STEP = timedelta(seconds=30)  # between extra runs of a cron job in trouble that names no minimum
 _MS = timedelta(milliseconds=1)
 
@@ -84,20 +87,41 @@ def _by_trend(context: PlanningContext, runs: list[Run]) -> Advice:
         return Advice("The target has been failing for long; the baseline and its backoff are the better pace.")
     over = _trend_window(context)
     trouble = _trouble(runs, over)
-    if trouble is not None:
-        return _tighten(context, trouble)
     mine = _own_interval(context)
+    if trouble is not None:
+        return _tighten(context, trouble, mine, is_rising=not in_trouble(runs[0]))
     well = len(runs) >= WELL_RUNS and all(_trouble(runs[at:], over) is None for at in range(WELL_RUNS))
     if mine is not None and _is_tight(context, mine):
         high = elevated(runs)
         if high is not None:
-            return _tighten(context, f"{high} is still high")
-        if well:
+            return _tighten(context, f"{high} is still high", mine)
+        if well and any(in_trouble(run) for run in runs[: WELL_RUNS + 1]):
             return Advice("recovered", "clear_hints", {"reason": "the answers are healthy and steady again"})
-        return Advice("It looks better; one more healthy answer before the tempo goes back.")
-    if well and len(runs) >= CALM_RUNS and all(same_answer(runs[0], run) for run in runs[1:CALM_RUNS]):
+        if not well:
+            return Advice("It looks better; one more healthy answer before the tempo goes back.")
+    may_rest = rests_when_calm(context.job.definition.description)
+    if may_rest and well and len(runs) >= CALM_RUNS and all(same_answer(runs[0], run) for run in runs[1:CALM_RUNS]):
         return _relax(context, mine)
-    return Advice("Nothing has changed that asks for another tempo.")
+    return _by_rhythm(context, mine)
+
+
+def _by_rhythm(context: PlanningContext, mine: Hint | None) -> Advice:
+    """Follow the rate at which answers change, where there is evidence that it varies; else stand still."""
+    definition, rhythm = context.job.definition, rhythm_of(context)
+    if rhythm is None:
+        return Advice("Nothing has changed that asks for another tempo.")
+    every = timedelta(seconds=rhythm.every)
+    bounds = effective_bounds(definition, context.limits)
+    wanted = timedelta(seconds=rhythm.tempo(context.now.timestamp()))
+    wanted = min(max(wanted, bounds.floor), bounds.maximum or wanted, context.limits.hint_lifetime * LONGEST_STEP)
+    is_granted = definition.authority.tighten if wanted < every else definition.authority.relax
+    if wanted == every or not is_granted:
+        if mine is not None:
+            return Advice("The answers change as often as usual", "clear_hints", {"reason": "as often as usual again"})
+        return Advice("Nothing has changed that asks for another tempo.")
+    times = (every / wanted) ** 2
+    words = f"{times:.2g} times" if times >= 1 else f"1/{1 / times:.2g}"
+    return _interval(context, wanted, f"the answers change about {words} as often as usual")
 
 
 def _trend_window(context: PlanningContext) -> timedelta:
@@ -116,13 +140,19 @@ def _trouble(runs: list[Run], over: timedelta) -> str | None:
     return f"{grown} is rising" if grown is not None else None
 
 
-def _tighten(context: PlanningContext, why: str) -> Advice:
+def _tighten(context: PlanningContext, why: str, mine: Hint | None, *, is_rising: bool = False) -> Advice:
+    """Run sooner: while a level rises, a quarter of the tempo in force; in trouble, as its troubles have taught."""
     definition = context.job.definition
     if not definition.authority.tighten:
         return Advice(f"Although {why}: running sooner is not granted.")
     floor = effective_bounds(definition, context.limits).floor
     if isinstance(definition.baseline, IntervalBaseline):
-        wanted = max(floor, definition.baseline.every / TIGHTEN_BY)
+        present = mine.interval if mine is not None and mine.interval is not None else definition.baseline.every
+        rhythm = rhythm_of(context)
+        if is_rising or rhythm is None or not in_trouble(context.runs[0]):
+            wanted = max(floor, min(present, definition.baseline.every) / (TIGHTEN_BY if is_rising else 1))
+        else:
+            wanted = max(floor, timedelta(seconds=rhythm.tempo_in_trouble()))
     else:
         wanted = max(floor, definition.bounds.min_interval or CRON_STEP)
     return _interval(context, wanted, why)
@@ -200,7 +230,9 @@ def _is_tight(context: PlanningContext, hint: Hint) -> bool:
 def _is_ending(context: PlanningContext, hint: Hint) -> bool:
     if hint.expires_at is None:
         return False
-    return hint.expires_at - context.now < (hint.expires_at - hint.created_at) * RENEW_BELOW
+    left = hint.expires_at - context.now
+    outlived = hint.interval is not None and left < hint.interval
+    return outlived or left < (hint.expires_at - hint.created_at) * RENEW_BELOW
 
 
 def _end(hint: Hint) -> str:

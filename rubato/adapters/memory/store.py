@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from core.entities import (
     Attempt,
@@ -26,7 +26,6 @@ from core.entities import (
     Trigger,
 )
 from core.errors import Conflict, LeaseLostError, NotFound, RubatoError
-from core.evolve import evolve
 from core.hints import PAUSE_WINDOW, is_active
 from core.ids import bucket_of
 from core.ports.clock import Clock
@@ -46,8 +45,9 @@ from core.ports.store import (
     TestClaim,
     Transition,
 )
+from core.record import evolve
 from core.reschedule import give_back, new_run
-from core.sessions import PlanningContext, Session
+from core.sessions import PlanningContext, Session, notes_in
 from core.usecases.manage_jobs import visible_status
 from rubato.adapters.memory.rows import Hints, Runs
 
@@ -80,6 +80,7 @@ class MemoryStore:
     _decisions: dict[str, Decision] = field(default_factory=dict)
     _tests: dict[str, _TestLease] = field(default_factory=dict)
     _attempts: dict[tuple[str, str, int], Attempt] = field(default_factory=dict)
+    _notes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _held_back: dict[str, datetime] = field(default_factory=dict)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -433,7 +434,7 @@ class MemoryStore:
 
     def _context(self, job: Job, recent_runs: int) -> PlanningContext:
         now = self.clock.now()
-        siblings = []
+        siblings, sibling_notes = [], []
         if job.definition.group is not None:
             for other in self._jobs.values():
                 same = other.tenant_id == job.tenant_id and other.definition.group == job.definition.group
@@ -441,6 +442,7 @@ class MemoryStore:
                     theirs = next((run for run in self._runs.newest(other.id) if run.finished_at), None)
                     if theirs is not None:
                         siblings.append((other.definition.name, theirs))
+                        sibling_notes.append(self._notes.get(other.id))
         return PlanningContext(
             now=now,
             job=job,
@@ -449,6 +451,8 @@ class MemoryStore:
             runs=tuple(islice(self._runs.newest(job.id), recent_runs)),
             siblings=tuple(siblings[:20]),
             decision=self._decisions.get(job.id),
+            notes=self._notes.get(job.id),
+            sibling_notes=tuple(notes for notes in sibling_notes[:20] if notes is not None),
         )
 
     def _write(self, change: Change) -> None:
@@ -472,6 +476,9 @@ class MemoryStore:
 
     def _keep_session(self, session: Session) -> None:
         self._sessions[session.id] = session
+        notes = notes_in(session.plan.calls)
+        if notes is not None:
+            self._notes[session.job_id] = notes
         if self.keep_runs is not None and len(self._sessions) > self.keep_runs * len(self._jobs):
             del self._sessions[next(iter(self._sessions))]
 
