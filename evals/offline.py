@@ -3,13 +3,15 @@
 A test plays both and compares what they propose.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from core.sessions import Outcome, Plan, PlanningContext
 from planner.offline import OFFLINE, advise
 from planner.recollection import notes_call, rhythm_of
 from tools.catalogue import PROPOSING
-from tools.workbench import Workbench
+from tools.workbench import Answer, Workbench
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,15 @@ class DirectOfflinePlanner:
 
     async def plan(self, context: PlanningContext) -> Plan:
         """Take the advice, call its tool, keep the notes."""
-        bench, advice = Workbench(context), advise(context)
+        bench, rhythm = Workbench(context), rhythm_of(context)
+        advice = advise(context, rhythm)
         if advice.tool is not None:
             arguments = advice.arguments or {}
-            bench.record("call", advice.tool, arguments, PROPOSING[advice.tool](bench, "call", **arguments))
-        rhythm = rhythm_of(context)
+            bench.record("call", advice.tool, arguments, _call(advice.tool, bench, arguments))
         calls = (*bench.calls, notes_call(rhythm)) if rhythm is not None else tuple(bench.calls)
         return Plan(Outcome.COMPLETED, "offline", OFFLINE, "", tuple(bench.staged), calls, reasoning=advice.words)
+
+
+def _call(tool: str, bench: Workbench, arguments: dict[str, Any]) -> Answer:
+    propose: Callable[..., Answer] = PROPOSING[tool]
+    return propose(bench, "call", **arguments)

@@ -73,8 +73,9 @@ class OfflinePlanner:
 
     async def plan(self, context: PlanningContext) -> Plan:
         """Return what the policy proposes."""
-        plan = await run_session(context, offline_model(context), self.deadline, planner="offline", name=OFFLINE)
         rhythm = rhythm_of(context)
+        model = offline_model(context, rhythm)
+        plan = await run_session(context, model, self.deadline, planner="offline", name=OFFLINE)
         return plan if rhythm is None else replace(plan, calls=(*plan.calls, notes_call(rhythm)))
 
 

@@ -4,7 +4,7 @@ It is the default without a key, and answers while a model's server is down. A p
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic_ai import ModelMessage, ModelResponse, TextPart, ToolCallPart
@@ -27,6 +27,7 @@ from planner.evidence import (
     threshold_of,
 )
 from planner.recollection import in_trouble, rhythm_of
+from planner.rhythm import Rhythm
 
 OFFLINE = "offline-1"
 
@@ -38,6 +39,7 @@ TIGHTEN_BY, RELAX_BY = 4, 2
 LIVES = 8  # a hint lives this many of its intervals, between the two below
 SHORTEST_LIFE, LONGEST_LIFE = timedelta(seconds=45), timedelta(minutes=30)
 RENEW_BELOW = 0.25  # of its life left, and a hint that is still right is renewed
+DEADLINE_LEAD, DEADLINE_SHARE = timedelta(minutes=5), 10  # before a deadline; at most so much of the baseline
 LONGEST_STEP = 0.95  # of a hint's life: a run must come before it ends
 CRON_STEP = timedelta(seconds=30)  # between extra runs of a cron job in trouble that names no minimum
 _MS = timedelta(milliseconds=1)
@@ -52,12 +54,12 @@ class Advice:
     arguments: dict[str, Any] | None = None
 
 
-def offline_model(context: PlanningContext) -> FunctionModel:
-    """Return the policy as a model that has seen this context."""
+def offline_model(context: PlanningContext, rhythm: Rhythm | None = None) -> FunctionModel:
+    """Return the policy as a model that has seen this context (and, given, the job's rhythm in it)."""
 
     def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         asked_before = any(isinstance(message, ModelResponse) for message in messages)
-        advice = advise(context)
+        advice = advise(context, rhythm or rhythm_of(context))
         if asked_before or advice.tool is None:
             return ModelResponse([TextPart(advice.words)], model_name=OFFLINE)
         return ModelResponse([ToolCallPart(advice.tool, advice.arguments or {})], model_name=OFFLINE)
@@ -65,13 +67,13 @@ def offline_model(context: PlanningContext) -> FunctionModel:
     return FunctionModel(answer, model_name=OFFLINE)
 
 
-def advise(context: PlanningContext) -> Advice:
+def advise(context: PlanningContext, rhythm: Rhythm | None) -> Advice:
     """Return the policy's advice: notices first, then the owner's own rule, then trouble, recovery and calm."""
     runs = [run for run in context.runs if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED)]
     if not runs:
         return Advice("The job has not been answered yet; there is nothing to go by.")
     for notice in notices(runs[0], context.now):
-        advice = _heed(context, notice)
+        advice = _before(context, notice) if notice.is_deadline else _heed(context, notice)
         if advice is not None:
             return advice
     if isinstance(context.job.definition.baseline, OnceBaseline):
@@ -79,22 +81,24 @@ def advise(context: PlanningContext) -> Advice:
     rule = threshold_of(context.job.definition.description)
     if rule is not None and (held := holds(rule, runs[0])) is not None:
         return _obey(context, rule, held=held)
-    return _by_trend(context, runs)
+    return _by_trend(context, runs, rhythm)
 
 
-def _by_trend(context: PlanningContext, runs: list[Run]) -> Advice:
+def _by_trend(context: PlanningContext, runs: list[Run], rhythm: Rhythm | None) -> Advice:
     if len(runs) >= GIVE_UP_AFTER and all(run.status is RunStatus.FAILED for run in runs[:GIVE_UP_AFTER]):
         return Advice("The target has been failing for long; the baseline and its backoff are the better pace.")
     over = _trend_window(context)
     trouble = _trouble(runs, over)
     mine = _own_interval(context)
     if trouble is not None:
-        return _tighten(context, trouble, mine, is_rising=not in_trouble(runs[0]))
+        return _tighten(
+            context, trouble, mine, rhythm if in_trouble(runs[0]) else None, is_rising=not in_trouble(runs[0])
+        )
     well = len(runs) >= WELL_RUNS and all(_trouble(runs[at:], over) is None for at in range(WELL_RUNS))
     if mine is not None and _is_tight(context, mine):
         high = elevated(runs)
         if high is not None:
-            return _tighten(context, f"{high} is still high", mine)
+            return _tighten(context, f"{high} is still high", mine, None)
         if well and any(in_trouble(run) for run in runs[: WELL_RUNS + 1]):
             return Advice("recovered", "clear_hints", {"reason": "the answers are healthy and steady again"})
         if not well:
@@ -102,12 +106,12 @@ def _by_trend(context: PlanningContext, runs: list[Run]) -> Advice:
     may_rest = rests_when_calm(context.job.definition.description)
     if may_rest and well and len(runs) >= CALM_RUNS and all(same_answer(runs[0], run) for run in runs[1:CALM_RUNS]):
         return _relax(context, mine)
-    return _by_rhythm(context, mine)
+    return _by_rhythm(context, mine, rhythm)
 
 
-def _by_rhythm(context: PlanningContext, mine: Hint | None) -> Advice:
+def _by_rhythm(context: PlanningContext, mine: Hint | None, rhythm: Rhythm | None) -> Advice:
     """Follow the rate at which answers change, where there is evidence that it varies; else stand still."""
-    definition, rhythm = context.job.definition, rhythm_of(context)
+    definition = context.job.definition
     if rhythm is None:
         return Advice("Nothing has changed that asks for another tempo.")
     every = timedelta(seconds=rhythm.every)
@@ -130,7 +134,9 @@ def _trend_window(context: PlanningContext) -> timedelta:
 
 
 def _trouble(runs: list[Run], over: timedelta) -> str | None:
-    """Name what is wrong in the newest of these answers, if anything is."""
+    """Name what is wrong in the newest of these answers, if anything is. Who says 429 must not be asked more often."""
+    if runs[0].status_code == 429:
+        return None
     if runs[0].status is RunStatus.FAILED:
         return f"the target is failing ({runs[0].error_message or 'no answer'})"[:200]
     unwell = is_unwell(runs[0])
@@ -140,7 +146,9 @@ def _trouble(runs: list[Run], over: timedelta) -> str | None:
     return f"{grown} is rising" if grown is not None else None
 
 
-def _tighten(context: PlanningContext, why: str, mine: Hint | None, *, is_rising: bool = False) -> Advice:
+def _tighten(
+    context: PlanningContext, why: str, mine: Hint | None, rhythm: Rhythm | None, *, is_rising: bool = False
+) -> Advice:
     """Run sooner: while a level rises, a quarter of the tempo in force; in trouble, as its troubles have taught."""
     definition = context.job.definition
     if not definition.authority.tighten:
@@ -148,11 +156,10 @@ def _tighten(context: PlanningContext, why: str, mine: Hint | None, *, is_rising
     floor = effective_bounds(definition, context.limits).floor
     if isinstance(definition.baseline, IntervalBaseline):
         present = mine.interval if mine is not None and mine.interval is not None else definition.baseline.every
-        rhythm = rhythm_of(context)
-        if is_rising or rhythm is None or not in_trouble(context.runs[0]):
-            wanted = max(floor, min(present, definition.baseline.every) / (TIGHTEN_BY if is_rising else 1))
-        else:
+        if rhythm is not None:
             wanted = max(floor, timedelta(seconds=rhythm.tempo_in_trouble()))
+        else:
+            wanted = max(floor, min(present, definition.baseline.every) / (TIGHTEN_BY if is_rising else 1))
     else:
         wanted = max(floor, definition.bounds.min_interval or CRON_STEP)
     return _interval(context, wanted, why)
@@ -182,15 +189,32 @@ def _obey(context: PlanningContext, rule: Threshold, *, held: bool) -> Advice:
     return Advice(f"{words[0].upper()}{words[1:]}; the baseline is right.")
 
 
+def _before(context: PlanningContext, notice: Notice) -> Advice | None:
+    """Run shortly before a deadline, when the next run would come too late for it. What stands already, stands."""
+    definition = context.job.definition
+    if not isinstance(definition.baseline, IntervalBaseline) or not definition.authority.tighten:
+        return None
+    at = notice.at - min(definition.baseline.every / DEADLINE_SHARE, DEADLINE_LEAD)
+    following = context.decision.next_run_at if context.decision is not None else None
+    mine = any(hint.kind is HintKind.NEXT_TIME and hint.author is Author.PLANNER for hint in context.hints)
+    if mine or at <= context.now or following is None or following <= at:
+        return None
+    words = f"{notice.words}, {instant(notice.at)}"
+    return Advice(words, "propose_next_time", {"at": _rfc3339(at), "reason": words})
+
+
 def _heed(context: PlanningContext, notice: Notice) -> Advice | None:
     """Do not run before an announced instant: a next time where later is granted, else a pause, else nothing."""
     definition = context.job.definition
+    following = context.decision.next_run_at if context.decision is not None else None
+    if notice.begins is not None and following is not None and following < notice.begins:
+        return None  # there is a run to come before it begins
     if any(_stands_for(hint, notice) for hint in context.hints):
         return Advice(f"Already waiting: {notice.words}.")
     start = context.job.schedule.last_start_at or context.now
     maximum = effective_bounds(definition, context.limits).maximum
     reachable = maximum is None or notice.at <= start + maximum
-    at = notice.at.isoformat().replace("+00:00", "Z")
+    at = _rfc3339(notice.at)
     if notice.at - context.now > context.limits.hint_lifetime:
         return None
     if definition.authority.relax and reachable and isinstance(definition.baseline, IntervalBaseline):
@@ -198,6 +222,10 @@ def _heed(context: PlanningContext, notice: Notice) -> Advice | None:
     if definition.authority.pause:
         return Advice(notice.words, "pause_until", {"until": at, "reason": notice.words})
     return None
+
+
+def _rfc3339(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
 
 
 def _stands_for(hint: Hint, notice: Notice) -> bool:

@@ -146,6 +146,6 @@ class Flapping(Law):
         flips = tuple(poisson(stream("flapping", seed), rate, 0.0, horizon_s))
 
         def answer(second: float) -> HttpResult:
-            return reply({"link": "down" if bisect_right(flips, second) % 2 else "up"})
+            return reply({"status": "down" if bisect_right(flips, second) % 2 else "up"})
 
         return [Target(flips, answer, mean_root_rate=math.sqrt(rate))]
