@@ -116,7 +116,7 @@ def test_the_wrong_belief_lasts_from_a_flip_to_the_next_run_or_the_flip_back() -
 
 
 def test_an_unknown_world_or_policy_names_the_known_ones() -> None:
-    with pytest.raises(ConfigurationError, match='no world "nowhere".*Known:.*poisson'):
+    with pytest.raises(ConfigurationError, match=r'no world "nowhere".*Known:.*poisson'):
         choose(dict(WORLDS), ("nowhere",), "world")
 
 

@@ -12,6 +12,7 @@ from core.ports.store import Snapshot
 from core.sessions import PlanningContext
 from rubato.adapters.postgres import tables
 from rubato.adapters.postgres.codec import decision_from, run_from
+from rubato.adapters.postgres.notes import notes_of
 
 _SIBLINGS = 20
 
@@ -46,6 +47,7 @@ async def planning_context(connection: AsyncConnection, snapshot: Snapshot, rece
         .limit(recent_runs)
     )
     rows = (await connection.execute(statement)).mappings().all()
+    notes, sibling_notes = await notes_of(connection, job)
     return PlanningContext(
         now=snapshot.now,
         job=job,
@@ -54,6 +56,8 @@ async def planning_context(connection: AsyncConnection, snapshot: Snapshot, rece
         runs=tuple(run_from(row) for row in rows),
         siblings=await _siblings(connection, job),
         decision=await latest_decision(connection, job.tenant_id, job.id),
+        notes=notes,
+        sibling_notes=sibling_notes,
     )
 
 
