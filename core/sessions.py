@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from core.entities import Decision, Hint, HintKind, Job, Limits, Run
+from core.entities import Decision, Hint, HintKind, Job, Limits, PlannerMode, Run
 from core.record import record
 
 
@@ -44,6 +44,15 @@ class Proposal:
 
 
 @record
+class Conclusion:
+    """A session's final answer. `next_analysis_in`: when to look again even if nothing changes, within limits."""
+
+    reasoning: str
+    confidence: float
+    next_analysis_in: timedelta
+
+
+@record
 class ToolCall:
     """One call that a model made, in order. `message` is what the model was told."""
 
@@ -70,10 +79,26 @@ class Usage:
 
 
 @record
+class RunWindow:
+    """What a job's runs were like over a while. Skipped runs are left out. Latencies in milliseconds, None without an
+    answer. `changed`: runs whose answer was news to the gate. `more`: the while holds more runs than were counted."""
+
+    name: str
+    ended: int
+    failed: int
+    changed: int
+    p50_ms: int | None = None
+    p95_ms: int | None = None
+    more: bool = False
+
+
+@record
 class PlanningContext:
     """All a planner may know: one job. `runs` newest first; `siblings` the latest run of each other job of its group,
-    by name. `decision` is the one in force. `notes`: the numbers that the last session which kept any left to the next,
-    and those of the group's other jobs (`sibling_notes`); never words."""
+    by name. `decision` is the one in force. `hints` are active; `past_hints` are the planner's own of the last day
+    that have ended, newest first, and planners' and rules' pauses of the last seven days. `notes`: the
+    numbers that the last session which kept any left to the next, and those of the group's other jobs
+    (`sibling_notes`); never words."""
 
     now: datetime
     job: Job
@@ -84,6 +109,8 @@ class PlanningContext:
     decision: Decision | None = None
     notes: Mapping[str, Any] | None = None
     sibling_notes: Sequence[Mapping[str, Any]] = ()
+    past_hints: Sequence[Hint] = ()
+    windows: Sequence[RunWindow] = ()
 
 
 @record
@@ -91,6 +118,8 @@ class Plan:
     """What a planner returns. It never raises for a model's faults: they are outcomes.
 
     `messages` is the conversation as JSON text; `input_summary` what the model was shown, without secrets.
+    `retry_in`: the server asked to be left alone for so long. `charged_model`: whose tokens `usage` counts, if another
+    than `model` answered in the end.
     """
 
     outcome: Outcome
@@ -106,6 +135,8 @@ class Plan:
     messages: str | None = None
     prompt_hash: str | None = None
     error: str | None = None
+    retry_in: timedelta | None = None
+    charged_model: str | None = None
 
 
 @record
@@ -122,6 +153,9 @@ class Session:
     run_id: str | None = None  # the newest run it stood on
     hint_ids: tuple[str, ...] = ()
     decision: Decision | None = None  # taken when its hints were written
+    woken_by: str | None = None  # the gate's verdict
+    mode: PlannerMode | None = None  # in which it was planned: on or shadow
+    cost_usd: float | None = None  # None: the model's price is unknown
 
 
 NOTES_TOOL = "keep_notes"

@@ -21,7 +21,7 @@ from rubato.adapters.cron import CroniterCron
 from rubato.adapters.memory.store import MemoryStore
 
 TENANT = "ten_eval"
-KEPT_RUNS = 400  # a job; sessions see fewer
+KEPT_RUNS = 60  # a job; sessions see 50, and windows of the past that hold no more than these
 ALL = Authority(tighten=True, relax=True, pause=True)
 _CRON = CroniterCron()
 

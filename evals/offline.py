@@ -3,14 +3,13 @@
 A test plays both and compares what they propose.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from core.sessions import Outcome, Plan, PlanningContext
-from planner.offline import OFFLINE, advise
+from planner.offline import OFFLINE, advise, next_look
 from planner.recollection import notes_call, rhythm_of
-from tools.catalogue import PROPOSING
+from tools.catalogue import CATALOGUE
 from tools.workbench import Answer, Workbench
 
 
@@ -31,9 +30,19 @@ class DirectOfflinePlanner:
             arguments = advice.arguments or {}
             bench.record("call", advice.tool, arguments, _call(advice.tool, bench, arguments))
         calls = (*bench.calls, notes_call(rhythm)) if rhythm is not None else tuple(bench.calls)
-        return Plan(Outcome.COMPLETED, "offline", OFFLINE, "", tuple(bench.staged), calls, reasoning=advice.words)
+        return Plan(
+            outcome=Outcome.COMPLETED,
+            planner="offline",
+            model=OFFLINE,
+            input_summary="",
+            proposals=tuple(bench.staged),
+            calls=calls,
+            reasoning=advice.words,
+            next_analysis_in=next_look(context, rhythm),
+        )
 
 
 def _call(tool: str, bench: Workbench, arguments: dict[str, Any]) -> Answer:
-    propose: Callable[..., Answer] = PROPOSING[tool]
-    return propose(bench, "call", **arguments)
+    propose: Any = CATALOGUE[tool]
+    answer: Answer = propose(bench, "call", **arguments)
+    return answer

@@ -123,8 +123,8 @@ def _from_runs(path: Path, text: str) -> list[Recording]:
 def _recording(name: str, looks: list[tuple[datetime, str]]) -> Recording:
     looks.sort(key=lambda look: look[0])
     changes = tuple(at for (_, before), (at, state) in pairwise(looks) if state != before)
-    gaps = [later - sooner for (sooner, _), (later, _) in pairwise(looks)]
-    return Recording(name, looks[0][0], looks[-1][0], changes, median(gaps) if gaps else None)
+    gaps_s = [(later - sooner).total_seconds() for (sooner, _), (later, _) in pairwise(looks)]
+    return Recording(name, looks[0][0], looks[-1][0], changes, timedelta(seconds=median(gaps_s)) if gaps_s else None)
 
 
 def _numbered(rows: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:

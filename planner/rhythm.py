@@ -90,6 +90,11 @@ class Rhythm:
             self.looks += 1
         self.through = look.at
 
+    @property
+    def is_steady(self) -> bool:
+        """Tell whether nothing speaks for a rate that varies."""
+        return self.weights()[0] > 0.5
+
     def usual_rate(self) -> float:
         """Return the job's own rate over all that is remembered."""
         guess = 1 / (FIRST_GUESS * self.every)

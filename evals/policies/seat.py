@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from core.sessions import Outcome, Plan, PlanningContext, Verdict
 from evals.looks import look_of
 from evals.policies.policy import Policy
 from tools.proposing import LONGEST_TTL_MS, propose_interval
 from tools.workbench import Workbench
+
+NEXT_RUN = timedelta(seconds=1)  # a policy wants to see every run, whatever the gate says
 
 
 @dataclass
@@ -36,4 +39,12 @@ class PolicyPlanner:
         bench.record("call", "propose_interval", arguments, answer)
         if answer.verdict is Verdict.REJECTED:
             return Plan(Outcome.FAILED, self.name, "none", "", calls=tuple(bench.calls), error=answer.message)
-        return Plan(Outcome.COMPLETED, self.name, "none", "", tuple(bench.staged), tuple(bench.calls))
+        return Plan(
+            outcome=Outcome.COMPLETED,
+            planner=self.name,
+            model="none",
+            input_summary="",
+            proposals=tuple(bench.staged),
+            calls=tuple(bench.calls),
+            next_analysis_in=NEXT_RUN,
+        )

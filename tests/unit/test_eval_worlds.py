@@ -132,8 +132,7 @@ def test_an_unknown_world_or_policy_names_the_known_ones() -> None:
             "least <= every",
         ),
         (
-            "x: {why: w, law: {kind: silent}, horizon: P1D, costs: {}, twin_of: y,"
-            " job: {every: PT3M, least: PT2M, most: P1D}}",
+            "x: {why: w, law: {kind: silent}, horizon: P1D, costs: {}, twin_of: y, job: {every: P1D, least: P1D, most: P1D}}",
             "no world y",
         ),
     ],

@@ -4,12 +4,13 @@ So a turn costs the same after a year of runs as on the first day.
 """
 
 from bisect import bisect_left, insort
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from core.entities import Hint, HintKind, HintState, Run, RunStatus, Trigger
+from core.entities import Author, Hint, HintKind, HintState, Run, RunStatus, Trigger
 
+ENDED_KEPT = 100  # of a job; sessions are shown fewer
 _OPEN = (RunStatus.CLAIMED, RunStatus.RUNNING)
 
 
@@ -63,15 +64,21 @@ class Runs(dict[str, Run]):
 
 
 class Hints(dict[str, Hint]):
-    """Hints by id, with those of each job that can still matter: active ones, and pauses however they ended."""
+    """Hints by id, with those of each job that can still matter: active ones, pauses however they ended, and the
+    planner's own that ended last."""
 
     def __init__(self) -> None:
         super().__init__()
+        self._ended: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=ENDED_KEPT))
         self._matter: defaultdict[str, dict[str, None]] = defaultdict(dict)
 
     def __setitem__(self, hint_id: str, hint: Hint) -> None:
         """Insert or replace."""
+        was = self.get(hint_id)
         super().__setitem__(hint_id, hint)
+        has_ended = hint.state is not HintState.ACTIVE and (was is None or was.state is HintState.ACTIVE)
+        if has_ended and hint.author is Author.PLANNER:
+            self._ended[hint.job_id].append(hint_id)
         if hint.state is HintState.ACTIVE or hint.kind is HintKind.PAUSE:
             self._matter[hint.job_id][hint_id] = None
         else:
@@ -85,4 +92,9 @@ class Hints(dict[str, Hint]):
     def of(self, job_id: str) -> Iterable[Hint]:
         """Yield a job's hints that can still matter, in the order they were written."""
         for hint_id in self._matter.get(job_id, ()):
+            yield self[hint_id]
+
+    def ended_of(self, job_id: str) -> Iterable[Hint]:
+        """Yield the planner's own hints of a job that ended last."""
+        for hint_id in self._ended.get(job_id, ()):
             yield self[hint_id]

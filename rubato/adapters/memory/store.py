@@ -49,6 +49,8 @@ from core.record import evolve
 from core.reschedule import give_back, new_run
 from core.sessions import PlanningContext, Session, notes_in
 from core.usecases.manage_jobs import visible_status
+from core.windows import MOST_RUNS
+from rubato.adapters.memory.reading import ended_hints, gate_counts, steered_jobs, windows
 from rubato.adapters.memory.rows import Hints, Runs
 
 Item = TypeVar("Item")
@@ -94,6 +96,10 @@ class MemoryStore:
     async def now(self) -> datetime:
         """Return the store's clock."""
         return self.clock.now()
+
+    def tenant_ids(self) -> list[str]:
+        """Return the tenants there are."""
+        return sorted(self._tenants)
 
     async def limits(self, tenant_id: str) -> Limits:
         """Return what operator and tenant allow."""
@@ -322,6 +328,10 @@ class MemoryStore:
                 )
             return claims
 
+    async def steered_jobs(self, tenant_id: str | None, *, limit: int, after: JobRef | None = None) -> list[JobRef]:
+        """Return jobs with an active hint of a planner or a rule."""
+        return steered_jobs(self._hints.values(), tenant_id, limit, after)
+
     async def add_session(self, session: Session) -> None:
         """Store a session that wrote no hints."""
         async with self._lock:
@@ -385,6 +395,10 @@ class MemoryStore:
             raise NotFound(f"There is no session {session_id}.")
         return session
 
+    async def gate_counts(self, tenant_id: str, *, newest: int) -> dict[str, int]:
+        """Return how often the gate gave each verdict."""
+        return gate_counts((run for run in self._runs.values() if run.tenant_id == tenant_id), newest)
+
     async def latest_decision(self, tenant_id: str, job_id: str) -> Decision | None:
         """Return the decision in force."""
         job = self._jobs.get(job_id)
@@ -434,6 +448,8 @@ class MemoryStore:
 
     def _context(self, job: Job, recent_runs: int) -> PlanningContext:
         now = self.clock.now()
+        runs = list(islice(self._runs.newest(job.id), max(recent_runs, MOST_RUNS)))
+        snapshot = self._snapshot(JobRef(job.tenant_id, job.id))
         siblings, sibling_notes = [], []
         if job.definition.group is not None:
             for other in self._jobs.values():
@@ -448,9 +464,11 @@ class MemoryStore:
             job=job,
             limits=self._tenants[job.tenant_id],
             hints=tuple(hint for hint in self._hints_read(job.id, now) if is_active(hint, now)),
-            runs=tuple(islice(self._runs.newest(job.id), recent_runs)),
+            runs=tuple(runs[:recent_runs]),
             siblings=tuple(siblings[:20]),
             decision=self._decisions.get(job.id),
+            past_hints=ended_hints(self._hints.ended_of(job.id), snapshot),
+            windows=windows(runs, now),
             notes=self._notes.get(job.id),
             sibling_notes=tuple(notes for notes in sibling_notes[:20] if notes is not None),
         )
@@ -534,7 +552,7 @@ class MemoryStore:
             self._attempts.setdefault((each.run_id, each.worker_id, each.attempt), each)
 
     def _put(self, job: Job, **schedule: object) -> Job:
-        job = evolve(job, schedule=evolve(job.schedule, **schedule))  # type: ignore[arg-type]  # fields by name
+        job = evolve(job, schedule=evolve(job.schedule, **schedule))
         self._jobs[job.id] = job
         return job
 
