@@ -3,6 +3,7 @@
 It is the default without a key, and answers while a model's server is down. A pure function of the context.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,6 +33,7 @@ from planner.rhythm import Rhythm
 
 OFFLINE = "offline-1"
 
+FEW_RUNS = 5  # back to the last healthy answer, for what it announced
 CALM_RUNS = 4  # equal, healthy answers in a row before the tempo is relaxed
 GIVE_UP_AFTER = 12  # failures in a row; asking a dead target more often helps nobody
 TREND_BASELINES = 2  # over how many baseline intervals a level must have grown
@@ -82,7 +84,18 @@ def _conclusion(advice: Advice, context: PlanningContext, rhythm: Rhythm | None)
 def next_look(context: PlanningContext, rhythm: Rhythm | None) -> timedelta:
     """Return when to look again although nothing may have changed: at the next run, unless all is at rest."""
     steady = rhythm is None or rhythm.is_steady
-    return _rest(context) if steady and _is_at_rest(context) else SOON
+    waits = any(True for _ in _announced(context))
+    return _rest(context) if steady and not waits and _is_at_rest(context) else SOON
+
+
+def _announced(context: PlanningContext) -> Iterator[Notice]:
+    """Yield what the newest answer announces; if it is a failure, what the last healthy one of a few said before it."""
+    runs = [run for run in context.runs[:FEW_RUNS] if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED)]
+    told = runs[:1]
+    if told and told[0].status is RunStatus.FAILED:
+        told += [run for run in runs if run.status is RunStatus.SUCCEEDED][:1]
+    for run in told:
+        yield from notices(run, context.now)
 
 
 def _is_at_rest(context: PlanningContext) -> bool:
@@ -107,7 +120,7 @@ def advise(context: PlanningContext, rhythm: Rhythm | None) -> Advice:
     runs = [run for run in context.runs if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED)]
     if not runs:
         return Advice("The job has not been answered yet; there is nothing to go by.")
-    for notice in notices(runs[0], context.now):
+    for notice in _announced(context):
         advice = _before(context, notice) if notice.is_deadline else _heed(context, notice)
         if advice is not None:
             return advice
