@@ -5,7 +5,6 @@ censored, and a replay of them is as coarse. Reading says so.
 """
 
 import csv
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from statistics import median
 
 from core.errors import ConfigurationError
 from evals.bounds import best_interval
+from evals.exported import read_runs
 from evals.worlds.changes import Trace
 from evals.worlds.world import Costs, Terms, World
 
@@ -52,7 +52,7 @@ def read_recordings(path: Path) -> list[Recording]:
         raise ConfigurationError(f"{path}: {error}") from error
     first = text.lstrip()[:1]
     if first == "{":
-        return _from_runs(path, text)
+        return _from_runs(path)
     rows = csv.reader(text.splitlines())
     header = tuple(next(rows, ()))
     if header == CHANGES:
@@ -102,22 +102,11 @@ def _from_checks(path: Path, rows: Iterator[list[str]]) -> list[Recording]:
     return [_recording(f"{path.stem}:{endpoint}", looks) for endpoint, looks in sorted(seen.items())]
 
 
-def _from_runs(path: Path, text: str) -> list[Recording]:
-    seen: defaultdict[str, list[tuple[datetime, str]]] = defaultdict(list)
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            run = json.loads(line)
-            at, job = run["startedAt"] or run["scheduledFor"], run["jobId"]
-            state = f"{run['statusCode']} {run['fingerprint']}"
-        except (ValueError, TypeError, KeyError) as error:
-            reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else "not a JSON object of a run"
-            raise ConfigurationError(f"{path}, line {number}: {reason}.") from error
-        seen[str(job)].append((_instant(path, number, str(at)), state))
-    if not seen:
-        raise ConfigurationError(f"{path}: no runs; nothing can be learnt from it.")
-    return [_recording(job, looks) for job, looks in sorted(seen.items())]
+def _from_runs(path: Path) -> list[Recording]:
+    return [
+        _recording(job_id, [(run.at, f"{run.status_code} {run.body}") for run in runs])
+        for job_id, runs in sorted(read_runs(path).items())
+    ]
 
 
 def _recording(name: str, looks: list[tuple[datetime, str]]) -> Recording:

@@ -1,20 +1,14 @@
 """The command line. Exit codes: 0 done, 1 failure, 2 usage or configuration (the message names what to change)."""
 
 import asyncio
-import os
-import shlex
-import sys
 from collections.abc import Callable, Coroutine
-from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import typer
-from rich.console import Console
 
 from core.errors import ConfigurationError, RubatoError
-from rubato.adapters.clock import SystemClock
 from rubato.adapters.logs import configure_logs, report_failure
+from rubato.cli_evals import evaluating
 from rubato.settings import Loaded, Settings, load, render_table, render_values
 
 Answer = TypeVar("Answer")
@@ -30,6 +24,9 @@ config = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
 app.add_typer(config, name="config")
 planning = typer.Typer(help="Switch planning, and bound its cost.", no_args_is_help=True)
 app.add_typer(planning, name="planning")
+app.add_typer(evaluating, name="eval")
+export = typer.Typer(help="Take data out.", no_args_is_help=True)
+app.add_typer(export, name="export")
 
 
 @app.command()
@@ -157,47 +154,18 @@ def demo_target(
         _run(lambda: wiring.run_demo_target(port))
 
 
-@app.command("eval")
-def evaluate(
-    full: Annotated[bool, typer.Option("--full", help="Every world, 30 seeds; else a quick set, 8 seeds.")] = False,
-    world: Annotated[list[str] | None, typer.Option(help="Only this world; may be repeated.")] = None,
-    policy: Annotated[list[str] | None, typer.Option(help="Only this policy; may be repeated.")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, max=30, help="How many held-out seeds.")] = None,
-    training: Annotated[bool, typer.Option("--training", help="Training seeds instead, for tuning.")] = False,
-    trace: Annotated[list[Path] | None, typer.Option(help="Play recorded changes (CSV, or runs as JSONL).")] = None,
-    every_s: Annotated[float | None, typer.Option(min=1, help="The baseline for --trace, in seconds.")] = None,
-    worlds: Annotated[Path | None, typer.Option(help="Another file of worlds.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
-    html: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
-    details: Annotated[bool, typer.Option("--details", help="Print a table of policies for each world.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Fail where worse than the committed baseline.")] = False,
-    write_baseline: Annotated[bool, typer.Option("--write-baseline", help="Make this the baseline.")] = False,
+@export.command("runs")
+def export_runs(
+    tenant: Annotated[str, typer.Option(help="The tenant's id.")],
+    job: Annotated[str | None, typer.Option(help="Only this job's runs.")] = None,
+    days: Annotated[float, typer.Option(min=0, help="How many days back.")] = 30,
 ) -> None:
-    """Say with intervals whether adapting beats a fixed schedule, offline, on a virtual clock."""
-    from evals import command
-    from evals.worlds.catalogue import FILE
+    """Print a tenant's stored runs, a line of JSON each, for `rubato eval --trace` and `rubato eval replay`."""
+    from rubato import wiring
 
-    options = command.Options(
-        full=full,
-        worlds=tuple(world or ()),
-        policies=tuple(policy or ()),
-        seeds=seeds,
-        training=training,
-        traces=tuple(trace or ()),
-        every=timedelta(seconds=every_s) if every_s is not None else None,
-        catalogue=worlds or FILE,
-        processes=jobs,
-        html=html,
-        json_file=json,
-        check=check,
-        write_baseline=write_baseline,
-        details=details,
-        when=SystemClock().now().strftime("%Y-%m-%d"),
-        command=shlex.join(["rubato", *sys.argv[1:]]),
-    )
+    settings = _settings()
     with _failures():
-        raise SystemExit(command.evaluate(options, Console()))
+        _run(lambda: wiring.run_export(settings, tenant, job, days=days, write=print))
 
 
 @config.command("check")
@@ -214,7 +182,8 @@ def config_table() -> None:
 
 def main() -> None:
     """Run the command line."""
-    app()
+    with _failures():
+        app()
 
 
 class _failures:  # noqa: N801 - reads as a statement

@@ -61,9 +61,7 @@ def read_worlds(path: Path = FILE) -> dict[str, World]:
     worlds = {str(name): _world(path, str(name), value) for name, value in document.items()}
     for world in worlds.values():
         if world.twin_of is not None and world.twin_of not in worlds:
-            raise ConfigurationError(
-                f"{path}: {world.name} is said to be a twin of {world.twin_of}, which is not there."
-            )
+            raise ConfigurationError(f"{path}: {world.name}: there is no world {world.twin_of} to be a twin of.")
     return worlds
 
 

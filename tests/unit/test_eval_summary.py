@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from io import StringIO
 from pathlib import Path
 from random import Random
 from statistics import fmean
@@ -64,7 +65,7 @@ def summarised(tmp_path: Path, *extra: str) -> tuple[list[WorldSummary], Console
         results.add(play_cell(cell))
     from evals.summary import summarise
 
-    return summarise(results), Console(width=160, record=True, file=(tmp_path / "out").open("w"))
+    return summarise(results), Console(width=160, record=True, file=StringIO())
 
 
 def test_a_report_shows_gain_and_harm_in_the_terminal_and_on_the_page(tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ def test_a_report_shows_gain_and_harm_in_the_terminal_and_on_the_page(tmp_path: 
     assert "rate-limit" in text
     assert "No harm beyond chance" in text
     assert harm(worlds) == []
-    assert harm(worlds, "aimd") == ["rate-limit"]
+    assert "rate-limit" in harm(worlds, "aimd")
     html = page.render(worlds, [], command="rubato eval", when="2026-01-05", partial=False)
     assert html.count("<svg") >= 3
     assert "http" not in html.replace("http-equiv", "")
@@ -134,8 +135,8 @@ def test_checks_become_a_recording_an_endpoint_with_its_cadence(tmp_path: Path) 
         ("checked_at,endpoint,state,status_code,latency_ms\n2026-01-05T00:00:00Z,x\n", "line 2: 5 fields"),
         ("checked_at,endpoint,state,status_code,latency_ms\n2026-01-05T00:00:00Z,x,up,ok,1\n", 'line 2: "ok"'),
         ("checked_at,endpoint,state,status_code,latency_ms\n", "no checks"),
-        ('{"jobId": 1}\n', "line 1: startedAt is missing"),
-        ('{"jobId": \n', "line 1: not a JSON"),
+        ('{"jobId": 1}\n', "line 1: status is missing"),
+        ('{"jobId": \n', "line 1: not a run as exported"),
     ],
 )
 def test_a_wrong_recording_is_told_where_and_why(tmp_path: Path, text: str, reason: str) -> None:
@@ -149,4 +150,4 @@ def test_a_recording_with_hardly_a_change_says_that_there_is_no_history(tmp_path
     file = tmp_path / "changes.csv"
     file.write_text("changed_at\n2026-01-05T00:00:00Z\n2026-01-05T01:00:00Z\n")
     with pytest.raises(ConfigurationError, match="no history"):
-        command.evaluate(command.Options(traces=(file,)), Console(file=(tmp_path / "out").open("w")))
+        command.evaluate(command.Options(traces=(file,)), Console(file=StringIO()))
