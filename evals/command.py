@@ -110,7 +110,7 @@ def _play(
     options: Options,
     console: Console,
 ) -> None:
-    cells = cells_of(worlds, seeds, policies, sweep=True)
+    cells = cells_of(worlds, seeds, policies, sweep=options.full or bool(options.worlds or options.traces))
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -25,13 +25,13 @@ OFFLINE = "offline"
 TRAINING = range(1000, 1030)
 HELD_OUT = range(30)
 KNOBS = (0.35, 0.5, 0.71, 1.0, 1.41, 2.0, 2.83)
-OFFLINE_KNOBS = (0.71, 1.0, 1.41, 2.0)
+PLANNER_KNOBS = (0.71, 1.0, 1.41, 2.0)
 PLANNERS: dict[str, Callable[[], Planner]] = {OFFLINE: DirectOfflinePlanner}  # played through the real loops
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One realisation to be played."""
+    """One realisation to be played. `sweep`: planners at other baselines, too; policies always are."""
 
     world: World
     seed: int
@@ -69,12 +69,10 @@ class Results:
 
 def play_cell(cell: Cell) -> Played:
     """Play one realisation: textbook policies the short way, planners through the real loops."""
-    targets, scores, runs = cell.world.draw(cell.seed), {}, 0  # type: Sequence[Target], dict[str, dict[float, Score]], int
+    targets, runs = cell.world.draw(cell.seed), 0
+    scores: dict[str, dict[float, Score]] = {}
     for policy in cell.policies:
-        knobs = (OFFLINE_KNOBS if policy in PLANNERS else KNOBS) if cell.sweep else (1.0,)
-        if policy == "always-min":
-            knobs = (1.0,)
-        for knob in knobs:
+        for knob in _knobs(cell, policy):
             found, count = _play(cell.world, targets, policy, knob)
             scores.setdefault(policy, {})[knob] = found
             runs += count
@@ -122,6 +120,14 @@ def _in_processes(cells: Sequence[Cell], processes: int) -> Iterator[Played]:
                     yield each.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _knobs(cell: Cell, policy: str) -> tuple[float, ...]:
+    if policy == "always-min":
+        return (1.0,)
+    if policy not in PLANNERS:
+        return KNOBS
+    return PLANNER_KNOBS if cell.sweep and cell.world.law.is_swept else (1.0,)
 
 
 def _play(world: World, targets: Sequence[Target], policy: str, knob: float) -> tuple[Score, int]:

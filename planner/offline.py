@@ -43,6 +43,7 @@ LIVES = 8  # a hint lives this many of its intervals, between the two below
 SHORTEST_LIFE, LONGEST_LIFE = timedelta(seconds=45), timedelta(minutes=30)
 RENEW_BELOW = 0.25  # of its life left, and a hint that is still right is renewed
 DEADLINE_LEAD, DEADLINE_SHARE = timedelta(minutes=5), 10  # before a deadline; at most so much of the baseline
+DRIFT = 1.4  # by this factor the rate may drift before a tempo follows: turning it back and forth gains nothing
 LONGEST_STEP = 0.95  # of a hint's life: a run must come before it ends
 CRON_STEP = timedelta(seconds=30)  # between extra runs of a cron job in trouble that names no minimum
 SOON = timedelta(seconds=1)  # the next run, at the operator's minimum between two
@@ -173,7 +174,7 @@ def _by_rhythm(context: PlanningContext, mine: Hint | None, rhythm: Rhythm | Non
         return Advice("Nothing has changed that asks for another tempo.")
     times = (every / wanted) ** 2
     words = f"{times:.2g} times" if times >= 1 else f"1/{1 / times:.2g}"
-    return _interval(context, wanted, f"the answers change about {words} as often as usual")
+    return _interval(context, wanted, f"the answers change about {words} as often as usual", alike=DRIFT)
 
 
 def _trend_window(context: PlanningContext) -> timedelta:
@@ -281,12 +282,13 @@ def _stands_for(hint: Hint, notice: Notice) -> bool:
     return hint.author is Author.PLANNER and aimed is not None and abs(aimed - notice.at) <= timedelta(seconds=2)
 
 
-def _interval(context: PlanningContext, wanted: timedelta, why: str) -> Advice:
+def _interval(context: PlanningContext, wanted: timedelta, why: str, *, alike: float = 1.1) -> Advice:
+    """Propose a tempo; one in force within a factor `alike` of it stays, and is renewed as it is when it ends."""
     mine = _own_interval(context)
-    if mine is not None and mine.interval is not None:
-        alike = abs(mine.interval - wanted) <= wanted / 10
-        if alike and not _is_ending(context, mine):
+    if mine is not None and mine.interval is not None and 1 / alike <= mine.interval / wanted <= alike:
+        if not _is_ending(context, mine):
             return Advice(f"Every {duration(mine.interval)} is in force until {_end(mine)}, and still right: {why}.")
+        wanted = mine.interval
     life = min(max(wanted * LIVES, SHORTEST_LIFE), max(LONGEST_LIFE, wanted * 2), context.limits.hint_lifetime)
     arguments = {"interval_ms": max(1, wanted // _MS), "ttl_ms": life // _MS, "reason": why[:300]}
     return Advice(why, "propose_interval", arguments)

@@ -18,14 +18,16 @@ from typing import Any, NamedTuple
 
 SCALES = (0.5, 2.0, 8.0, 32.0)  # baselines that the experts remember
 LIFETIME = 1e4  # baselines that the usual rate and the hours remember: not a season, but years of a job
-MERIT = 300.0  # baselines after which an expert's merit has faded to a third
+MERIT = 1000.0  # baselines after which an expert's merit has faded to a third
 STEADY = 0.99  # the weight, beforehand, of the expert who says that nothing varies
-PRIOR = 0.3  # changes that every estimate is born with, at the usual rate
+SURE = 0.95  # of the steady expert: then only a change is worth a look
+PRIOR = 0.2  # changes that every estimate is born with, at the usual rate
 HOUR_PRIOR = 4.0  # changes an hour of the day is born with
 DEAD_ZONE = 1.15  # a tempo within this factor of the baseline is the baseline
 SLOWEST, FASTEST = 12.0, 1 / 30  # of the baseline
-CHANGED_EXPOSURE = 0.6  # of a look's gap, when it changed: part of it lies after the change
+CHANGED_EXPOSURE = 0.45  # of a look's gap, when it changed: part of it lies after the change
 TROUBLE_TIMES = 16.0  # as likely to change is an answer that tells of trouble, before anything is known
+TROUBLES = 300.0  # baselines that are remembered of troubles
 TROUBLE_PRIOR = 1.0  # changes that this is worth
 FIRST_GUESS = 3.0  # baselines between two changes, before anything is known
 _HOURS = 24
@@ -83,7 +85,7 @@ class Rhythm:
             for tally, scale in zip(self.lately, SCALES, strict=True):
                 tally.add(look, scale * self.every)
             if look.in_trouble:
-                self.trouble.add(look, MERIT * self.every)
+                self.trouble.add(look, TROUBLES * self.every)
             hour = self.hours[_hour(look.at - look.gap / 2)]
             hour.changes += look.changed
             hour.seconds += exposure(look)
@@ -92,8 +94,8 @@ class Rhythm:
 
     @property
     def is_steady(self) -> bool:
-        """Tell whether nothing speaks for a rate that varies."""
-        return self.weights()[0] > 0.5
+        """Tell whether hardly anything speaks for a rate that varies."""
+        return self.weights()[0] > SURE
 
     def usual_rate(self) -> float:
         """Return the job's own rate over all that is remembered."""

@@ -24,7 +24,7 @@ def uneven_rate(looks: Sequence[tuple[float, bool]]) -> float:
     if same == 0:
         same = 0.5 * math.fsum(changed) / len(changed)
     low, high = 0.0, len(changed) / same
-    for _ in range(60):
+    for _ in range(30):  # to a billionth of the bracket
         middle = (low + high) / 2
         pull = math.fsum(gap / math.expm1(min(middle * gap, 700.0)) for gap in changed)
         low, high = (middle, high) if pull > same else (low, middle)

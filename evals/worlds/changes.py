@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import timedelta
 from statistics import NormalDist
-from typing import Literal
+from typing import ClassVar, Literal
 
 from evals.worlds.world import Law, Revisions, Target, Terms, poisson, stream, stretches
 
@@ -15,6 +15,7 @@ DAY_S = 86400.0
 class Poisson(Law):
     """Changes at one rate: the null world. No policy can beat the best fixed interval; it can only do harm."""
 
+    is_swept: ClassVar[bool] = True
     kind: Literal["poisson"]
     changes_a_day: float
 
@@ -28,6 +29,7 @@ class Poisson(Law):
 class Portfolio(Law):
     """Jobs of one group whose rates are lognormal: the same law for all would ask too often here, too rarely there."""
 
+    is_swept: ClassVar[bool] = True
     kind: Literal["portfolio"]
     jobs: int
     median_changes_a_day: float
@@ -51,6 +53,7 @@ class Portfolio(Law):
 class Diurnal(Law):
     """Changes at `rate (1 + swing sin)`, a day long: what happens happens at the same hours."""
 
+    is_swept: ClassVar[bool] = True
     kind: Literal["diurnal"]
     changes_a_day: float
     swing: float
@@ -74,6 +77,7 @@ class Diurnal(Law):
 class Burst(Law):
     """Quiet, and now and then `times` as lively, for `lasting` on the average and a share `share` of the time."""
 
+    is_swept: ClassVar[bool] = True
     kind: Literal["burst"]
     quiet_changes_a_day: float
     times: float
@@ -110,6 +114,7 @@ class Silent(Law):
 class Trace(Law):
     """Changes as they were recorded. There is one realisation; seeds cut it at other beginnings of the day's length."""
 
+    is_swept: ClassVar[bool] = True
     kind: Literal["trace"]
     changes_s: tuple[float, ...]
 

@@ -4,7 +4,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Literal
+from typing import ClassVar, Literal
 
 from core.ports.dispatcher import HttpResult
 from evals.virtual import instant_at
@@ -137,6 +137,7 @@ class Maintenance(Law):
 class Flapping(Law):
     """Up and down at one rate each way, for no reason: looking more often after a change gains nothing."""
 
+    is_swept: ClassVar[bool] = True
     kind: Literal["flapping"]
     flips_a_day: float
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
+from typing import ClassVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict
@@ -67,7 +68,9 @@ class Target:
 
 
 class Law(Strict):
-    """How targets come about."""
+    """How targets come about. `is_swept`: what a planner does at other baselines is of interest, for cost-delay curves."""
+
+    is_swept: ClassVar[bool] = False
 
     def draw(self, seed: int, horizon_s: float, terms: Terms) -> Sequence[Target]:
         """Return the targets, one a job. The same seed, the same targets."""
