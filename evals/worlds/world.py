@@ -68,7 +68,7 @@ class Target:
 
 
 class Law(Strict):
-    """How targets come about. `is_swept`: what a planner does at other baselines is of interest, for cost-delay curves."""
+    """How targets come about. `is_swept`: planners are played at other baselines, too, for their cost-delay curve."""
 
     is_swept: ClassVar[bool] = False
 
