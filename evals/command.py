@@ -19,6 +19,7 @@ from evals.worlds.catalogue import FILE, choose, read_worlds
 from evals.worlds.world import World
 
 QUICK_SEEDS, FULL_SEEDS = 8, 30
+QUICK_POLICIES = (FIXED, "aimd", "mimd", "alex", "ewma+root", OFFLINE)
 LEAST_CHANGES = 20  # in a recording, to say anything
 
 
@@ -89,7 +90,8 @@ def _recorded(path: Path, every: timedelta | None, console: Console) -> list[Wor
 
 def _policies(options: Options) -> tuple[str, ...]:
     known = {name: name for name in (*TEXTBOOK, *PLANNERS)}
-    chosen = tuple(choose(known, options.policies, "policy")) if options.policies else tuple(known)
+    default = tuple(known) if options.full else QUICK_POLICIES
+    chosen = tuple(choose(known, options.policies, "policy")) if options.policies else default
     return tuple(dict.fromkeys((FIXED, *chosen)))
 
 

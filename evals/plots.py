@@ -121,8 +121,8 @@ def bars(rows: Sequence[tuple[str, Interval, bool]], low: float, high: float, la
             f'<line class="whisker" x1="{across(interval.low):.1f}" x2="{across(interval.high):.1f}" '
             f'y1="{y + 9}" y2="{y + 9}"/>'
         )
-    for step in range(5):
-        value = low + (high - low) * step / 4
+    for step in range(round((high - low) / 0.25) + 1):
+        value = low + 0.25 * step
         parts.append(
             f'<text class="tick" x="{across(value):.1f}" y="{height - 8}" text-anchor="middle">{label(value)}</text>'
         )

@@ -8,7 +8,7 @@ from evals.engine import play
 from evals.suite import OFFLINE, PLANNERS
 from evals.worlds.world import World
 
-SHOWN = 900  # runs at the most
+SHOWN = 2000  # runs at the most
 
 
 @dataclass(frozen=True, slots=True)
