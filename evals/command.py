@@ -90,7 +90,7 @@ def _recorded(path: Path, every: timedelta | None, console: Console) -> list[Wor
 
 def _policies(options: Options) -> tuple[str, ...]:
     known = {name: name for name in (*TEXTBOOK, *PLANNERS)}
-    default = tuple(known) if options.full else QUICK_POLICIES
+    default = (*TEXTBOOK, OFFLINE) if options.full else QUICK_POLICIES
     chosen = tuple(choose(known, options.policies, "policy")) if options.policies else default
     return tuple(dict.fromkeys((FIXED, *chosen)))
 

@@ -4,23 +4,29 @@ A test plays both and compares what they propose.
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
-from core.sessions import Outcome, Plan, PlanningContext
-from planner.offline import OFFLINE, advise, next_look
+from core.sessions import Outcome, Plan, PlanningContext, Usage
+from planner.offline import OFFLINE, SOON, advise, next_look
 from planner.recollection import notes_call, rhythm_of
+from planner.rhythm import Rhythm
 from tools.catalogue import CATALOGUE
 from tools.workbench import Answer, Workbench
 
 
 @dataclass(frozen=True)
 class DirectOfflinePlanner:
-    """The planner port on the offline policy."""
+    """The planner port on the offline policy. It is free and looks as often as it likes; with `tokens` a session it
+    costs what a model would, and is woken by the gate alone (`every_run`: after each run)."""
+
+    tokens: int = 0
+    every_run: bool = False
 
     @property
     def worst_case_tokens(self) -> int:
-        """None."""
-        return 0
+        """What a session costs."""
+        return self.tokens
 
     async def plan(self, context: PlanningContext) -> Plan:
         """Take the advice, call its tool, keep the notes."""
@@ -37,9 +43,15 @@ class DirectOfflinePlanner:
             input_summary="",
             proposals=tuple(bench.staged),
             calls=calls,
+            usage=Usage(1, self.tokens, 0) if self.tokens else Usage(),
             reasoning=advice.words,
-            next_analysis_in=next_look(context, rhythm),
+            next_analysis_in=self._next_look(context, rhythm),
         )
+
+    def _next_look(self, context: PlanningContext, rhythm: Rhythm | None) -> timedelta | None:
+        if self.every_run:
+            return SOON
+        return None if self.tokens else next_look(context, rhythm)
 
 
 def _call(tool: str, bench: Workbench, arguments: dict[str, Any]) -> Answer:

@@ -5,10 +5,12 @@ all its policies and knobs: all of them face the same changes.
 """
 
 import math
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import get_context
 
 from core.ports.planner import Planner
@@ -26,7 +28,13 @@ TRAINING = range(1000, 1030)
 HELD_OUT = range(30)
 KNOBS = (0.35, 0.5, 0.71, 1.0, 1.41, 2.0, 2.83)
 PLANNER_KNOBS = (0.71, 1.0, 1.41, 2.0)
-PLANNERS: dict[str, Callable[[], Planner]] = {OFFLINE: DirectOfflinePlanner}  # played through the real loops
+A_SESSION = 1500  # tokens
+# Played through the real loops. The last two cost what a model would: woken by the gate, and asked after every run.
+PLANNERS: dict[str, Callable[[], Planner]] = {
+    OFFLINE: DirectOfflinePlanner,
+    "offline, gated": lambda: DirectOfflinePlanner(A_SESSION),
+    "offline, every run": lambda: DirectOfflinePlanner(A_SESSION, every_run=True),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +119,8 @@ def run_cells(
 
 
 def _in_processes(cells: Sequence[Cell], processes: int) -> Iterator[Played]:
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    ignoring = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=ignoring) as pool:
         waiting: set[Future[Played]] = {pool.submit(play_cell, cell) for cell in cells}
         try:
             while waiting:
