@@ -7,6 +7,7 @@ from typing import Any
 
 from core.entities import Decision, Hint, HintKind, Job, Limits, PlannerMode, Run
 from core.record import record
+from core.rules import Rule, RuleDraft
 
 
 class Outcome(StrEnum):
@@ -96,9 +97,9 @@ class RunWindow:
 class PlanningContext:
     """All a planner may know: one job. `runs` newest first; `siblings` the latest run of each other job of its group,
     by name. `decision` is the one in force. `hints` are active; `past_hints` are the planner's own of the last day
-    that have ended, newest first, and planners' and rules' pauses of the last seven days. `notes`: the
-    numbers that the last session which kept any left to the next, and those of the group's other jobs
-    (`sibling_notes`); never words."""
+    that have ended, newest first, and planners' and rules' pauses of the last seven days. `rules`: the job's, in every
+    state. `notes`: the numbers that the last session which kept any left to the next, and those of the group's other
+    jobs (`sibling_notes`); never words."""
 
     now: datetime
     job: Job
@@ -109,6 +110,7 @@ class PlanningContext:
     decision: Decision | None = None
     notes: Mapping[str, Any] | None = None
     sibling_notes: Sequence[Mapping[str, Any]] = ()
+    rules: Sequence[Rule] = ()
     past_hints: Sequence[Hint] = ()
     windows: Sequence[RunWindow] = ()
 
@@ -117,7 +119,8 @@ class PlanningContext:
 class Plan:
     """What a planner returns. It never raises for a model's faults: they are outcomes.
 
-    `messages` is the conversation as JSON text; `input_summary` what the model was shown, without secrets.
+    `rules`: what it would have as rules; they wait for a person's word. `messages` is the conversation as JSON text;
+    `input_summary` what the model was shown, without secrets.
     `retry_in`: the server asked to be left alone for so long. `charged_model`: whose tokens `usage` counts, if another
     than `model` answered in the end.
     """
@@ -127,6 +130,7 @@ class Plan:
     model: str
     input_summary: str
     proposals: tuple[Proposal, ...] = ()
+    rules: tuple[RuleDraft, ...] = ()
     calls: tuple[ToolCall, ...] = ()
     usage: Usage = Usage()
     reasoning: str | None = None

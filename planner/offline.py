@@ -28,6 +28,7 @@ from planner.evidence import (
     same_answer,
     threshold_of,
 )
+from planner.intent import rule_proposals
 from planner.recollection import in_trouble, rhythm_of
 from planner.rhythm import Rhythm
 
@@ -70,8 +71,11 @@ def offline_model(context: PlanningContext, rhythm: Rhythm | None = None) -> Fun
         asked_before = any(isinstance(message, ModelResponse) for message in messages)
         advice = advise(context, known)
         parts = [ToolCallPart("conclude", _conclusion(advice, context, known))]
-        if advice.tool is not None and not asked_before:
-            parts.insert(0, ToolCallPart(advice.tool, advice.arguments or {}))
+        if not asked_before:
+            proposals = [ToolCallPart("propose_rule", each) for each in rule_proposals(context)]
+            if advice.tool is not None:
+                proposals.append(ToolCallPart(advice.tool, advice.arguments or {}))
+            parts = [*proposals, *parts]
         return ModelResponse(parts, model_name=OFFLINE)
 
     return FunctionModel(answer, model_name=OFFLINE)
