@@ -18,14 +18,14 @@ from evals.traces import as_world, read_recordings
 from evals.worlds.catalogue import FILE, choose, read_worlds
 from evals.worlds.world import World
 
-QUICK_SEEDS, FULL_SEEDS = 8, 30
+QUICK_SEEDS, FULL_SEEDS = 6, 30
 QUICK_POLICIES = (FIXED, "aimd", "mimd", "alex", "ewma+root", OFFLINE)
 LEAST_CHANGES = 20  # in a recording, to say anything
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for. `seeds` None: 8, or 30 with `full`. `check`: compare with the committed baseline."""
+    """What was asked for. `seeds` None: 6, or 30 with `full`. `check`: compare with the committed baseline."""
 
     full: bool = False
     worlds: tuple[str, ...] = ()

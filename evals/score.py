@@ -1,14 +1,14 @@
 """What a play was worth: requests, delays, violations, tokens, and J, all a unit of the world's own time."""
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
 
 from evals.engine import Play
-from evals.worlds.world import Costs, Target, World
+from evals.worlds.world import Target, World
 
 DAY_S = 86400.0
 
@@ -16,7 +16,8 @@ DAY_S = 86400.0
 @dataclass(frozen=True, slots=True)
 class Score:
     """One realisation's figures. `requests`, `violations`, `tokens`, `sessions` and `cost` (J) a day and job; delays in
-    seconds over all events; `wrong`: the share of time in which a two-state target was believed to be in the other."""
+    seconds over all events; `wrong`: the share of time in which a two-state target was believed to be in the other;
+    `fresh`: in which nothing had happened since the last run."""
 
     cost: float
     requests: float
@@ -26,6 +27,7 @@ class Score:
     tokens: float
     sessions: float
     wrong: float
+    fresh: float
 
     def value(self, name: str) -> float:
         """Return a figure by name."""
@@ -53,6 +55,9 @@ def score(world: World, targets: Sequence[Target], plays: Sequence[Play]) -> Sco
         violations=violations / days,
         tokens=tokens / days,
         sessions=sum(play.sessions for play in plays) / days,
+        fresh=fmean(
+            fresh_share(target.events, play.runs, world.horizon_s) for target, play in zip(targets, plays, strict=True)
+        ),
         wrong=fmean(
             wrong_share(target.events, play.runs, world.horizon_s) for target, play in zip(targets, plays, strict=True)
         ),
@@ -89,10 +94,14 @@ def wrong_share(flips: Sequence[float], runs: Sequence[float], horizon_s: float)
     return wrong / horizon_s
 
 
-def costs_of(costs: Costs) -> str:
-    """Return a world's prices in words."""
-    parts = [f"request {costs.request:g}", f"second of delay {costs.delay:g}", f"violation {costs.violation:g}"]
-    return ", ".join(parts if costs.token == 0 else [*parts, f"token {costs.token:g}"])
+def fresh_share(events: Sequence[float], runs: Sequence[float], horizon_s: float) -> float:
+    """Return the share of time in which no event lies between the last run and now."""
+    stale = 0.0
+    for begin, end in pairwise([*runs, horizon_s]):
+        first = bisect_right(events, begin)
+        if first < len(events) and events[first] < end:
+            stale += end - events[first]
+    return 1 - stale / horizon_s
 
 
 def _first_at_or_after(runs: Sequence[float], at: float, horizon_s: float) -> float:

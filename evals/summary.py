@@ -16,7 +16,7 @@ from evals.score import Score
 from evals.suite import OFFLINE, PLANNERS, Played, Results
 from evals.worlds.world import World
 
-FIGURES = ("requests", "delay_s", "delay_p95_s", "violations", "tokens", "sessions", "wrong")
+FIGURES = ("requests", "delay_s", "delay_p95_s", "violations", "tokens", "sessions", "wrong", "fresh")
 
 
 @dataclass(frozen=True, slots=True)

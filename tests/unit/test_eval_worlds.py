@@ -9,7 +9,7 @@ from core.errors import ConfigurationError
 from evals.engine import Play, play
 from evals.offline import DirectOfflinePlanner
 from evals.policies.catalogue import TEXTBOOK
-from evals.score import delays_of, score, violations_of, wrong_share
+from evals.score import delays_of, fresh_share, score, violations_of, wrong_share
 from evals.suite import HELD_OUT, TRAINING, Cell, bound_of, play_cell
 from evals.worlds.catalogue import choose, read_worlds
 from evals.worlds.world import Target, World, reply
@@ -113,6 +113,10 @@ def test_a_forbidden_stretch_forgives_its_first_run_only_where_it_was_not_announ
 
 def test_the_wrong_belief_lasts_from_a_flip_to_the_next_run_or_the_flip_back() -> None:
     assert wrong_share([2.0, 6.0, 7.0], [0.0, 5.0], 10.0) == pytest.approx((3 + 1) / 10)
+
+
+def test_a_copy_is_fresh_from_a_run_to_the_first_event_after_it() -> None:
+    assert fresh_share([2.0, 3.0, 9.0], [0.0, 5.0], 10.0) == pytest.approx(1 - (3 + 1) / 10)
 
 
 def test_an_unknown_world_or_policy_names_the_known_ones() -> None:
