@@ -16,6 +16,7 @@ from core.errors import Issue
 
 PREFIX = "/api/v1"
 ADMIN_PREFIX = "/api/v2/admin/cron"
+AUTH_PREFIX = "/api/auth"
 LARGEST_BODY = 1024 * 1024  # bytes
 
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}")
@@ -88,10 +89,9 @@ def check_request(request: Request) -> None:
 def _template(scope: Scope) -> str:
     """Return the route's template, with the prefix it was included under; never the path, which holds ids."""
     template: str = getattr(scope.get("route"), "path", "unmatched")
-    for prefix in (PREFIX, ADMIN_PREFIX):
-        if template != "unmatched" and scope["path"].startswith(prefix) and not template.startswith(prefix):
-            return prefix + template
-    return template
+    prefixes = (PREFIX, AUTH_PREFIX, ADMIN_PREFIX)
+    prefix = next((each for each in prefixes if scope["path"].startswith(each)), "")
+    return template if template == "unmatched" or template.startswith(prefix) else prefix + template
 
 
 def _declared(headers: dict[bytes, bytes]) -> int:

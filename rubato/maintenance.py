@@ -20,6 +20,7 @@ from core.ports.store import JobFilter, Store
 from core.ports.targets import SYSTEM_TENANT
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.reap import ReapStale
+from rubato.adapters.postgres import access
 from rubato.adapters.postgres.engine import Engine, connect
 from rubato.adapters.postgres.migrate import ensure_partitions
 from rubato.adapters.postgres.quota import PostgresQuota
@@ -117,7 +118,7 @@ def _definition(key: str, target: str, expression: str, name: str, payload: Any 
 
 @asynccontextmanager
 async def _engine(url: str) -> AsyncIterator[Engine]:
-    engine = connect(url, application="rubato maintenance", pool_size=1)
+    engine = connect(url, application="rubato maintenance", pool_size=1, role=access.ENGINE)
     try:
         yield engine
     finally:

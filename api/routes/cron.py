@@ -66,7 +66,7 @@ async def create(
     response: Response,
 ) -> CronJobOut:
     """Store version 1 and schedule its first run. An unknown target is refused, the known ones listed."""
-    definition = body.definition()
+    definition = body.definition(given.seal)
     check_action(given, who, definition)
     job, _ = await given.jobs.register(who.tenant_id, definition, by=who.user_id)
     return await _made(given, who, definition_id(job.id, 1), response)
@@ -181,7 +181,7 @@ async def new_version(
     _, of = read_definition_id(job_id)
 
     def apply(old: Definition) -> Definition:
-        new = body.apply(old)
+        new = body.apply(old, given.seal)
         check_action(given, who, new)
         return new
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Request, Response
 
-from api.auth import Given, Who, require_admin
+from api.auth import Given, Who
 from api.paging import DEFAULT_LIMIT, Cursor, Limit, page_size, read_cursor, render_page
 from api.problems import Problem, invalid
 from api.routes.documented import EXAMPLE_JOB, problems
@@ -14,7 +14,7 @@ from api.schemas.runs import RunOut, run_out
 from api.schemas.sessions import SessionOut, session_out
 from api.services import Services
 from core.entities import Definition, HttpAction, Job, JobStatus
-from core.errors import InvalidInput
+from core.errors import InvalidInput, Issue
 from core.ports.accounts import Principal
 from core.ports.store import JobFilter
 
@@ -40,7 +40,7 @@ async def create(
     response: Response,
 ) -> JobOut:
     """Store a job and schedule its first run."""
-    definition = body.definition()
+    definition = body.definition(given.seal)
     check_action(given, who, definition)
     job, _ = await given.jobs.register(who.tenant_id, definition, by=who.user_id)
     response.headers["Location"] = f"/api/v1/jobs/{job.id}"
@@ -108,7 +108,7 @@ async def update(job_id: str, request: Request, given: Given, who: Who, response
     JobPatch.check(patch)
 
     def apply(old: Definition) -> Definition:
-        new = patched(old, patch)
+        new = patched(old, patch, given.seal)
         if new.action != old.action:
             check_action(given, who, new)
         return new
@@ -247,8 +247,14 @@ def check_action(given: Services, who: Principal, definition: Definition) -> Non
     action = definition.action
     if isinstance(action, HttpAction):
         issues = [*given.check_url(action.url), *given.check_headers(action.headers)]
+        for name in action.sealed_headers:
+            where = f"/secretHeaders/{name.replace('~', '~0').replace('/', '~1')}"
+            issues += [Issue(where, issue.code, issue.detail) for issue in given.check_headers({name: ""})]
     else:
-        require_admin(who)
+        if not who.is_admin:
+            raise Problem(
+                403, "admins_only", "Targets are for the tenant's admins, and for their keys with the scope admin."
+            )
         issues = given.targets.check(who.tenant_id, action.target, action.payload)
     if issues:
         raise InvalidInput(issues)

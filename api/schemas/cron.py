@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StrictBool, StrictStr, model_validator
 from pydantic.alias_generators import to_camel
 
-from api.schemas.jobs import AuthorityIn, AuthorityOut, Label, definition_out, patched, read_definition
+from api.schemas.jobs import AuthorityIn, AuthorityOut, Label, Seal, definition_out, patched, read_definition
 from api.schemas.runs import LastRunOut, RunOut, last_run_out, run_out
 from api.wire import Instant, Milliseconds, Wire
 from core.entities import Definition, Entry, JobStatus, JobVersion, OnceBaseline, Run, TargetAction
@@ -18,7 +18,10 @@ from core.ports.dispatcher import MAXIMUM_TIMEOUT
 from core.usecases.manage_jobs import visible_status
 
 _OLDER = {"job_key": "key", "cron_expression": "baseline_cron"}
-_OF_REQUESTS = ("url", "method", "headersJson", "bodyJson", "success", "splay", "minIntervalMs", "maxIntervalMs")
+_OF_REQUESTS = (
+    *("url", "method", "headersJson", "bodyJson", "secretHeaders", "bodySecret"),
+    *("success", "splay", "minIntervalMs", "maxIntervalMs"),
+)
 
 
 class _Changeable(Wire):
@@ -85,18 +88,18 @@ class CronJobIn(_Changeable):
             raise ValueError(f"{missing[self.schedule_type]} is required")
         return self
 
-    def definition(self) -> Definition:
+    def definition(self, seal: Seal) -> Definition:
         """Return it as core takes it. Raises RequestValidationError."""
         given = self.fields()
-        return read_definition({**given, "name": given.get("name") or given["key"]})
+        return read_definition({**given, "name": given.get("name") or given["key"]}, seal)
 
 
 class NewVersionIn(_Changeable):
     """What the next version says differently; null clears, what is not named stays. The key stays in any case."""
 
-    def apply(self, old: Definition) -> Definition:
+    def apply(self, old: Definition, seal: Seal) -> Definition:
         """Return the next version. Raises RequestValidationError."""
-        return patched(old, self.fields())
+        return patched(old, self.fields(), seal)
 
 
 class CronPauseIn(Wire):

@@ -1,6 +1,7 @@
 """Jobs on the wire: what a user sends, what a user sees, and how a merge-patch becomes a new definition."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -31,10 +32,12 @@ from core.entities import (
 from core.ports.dispatcher import DEFAULT_TIMEOUT, MAXIMUM_TIMEOUT, MINIMUM_TIMEOUT
 from core.usecases.manage_jobs import visible_status
 
-_OF_ACTIONS = ("url", "method", "headersJson", "bodyJson", "target", "payload")
+_OF_ACTIONS = ("url", "method", "headersJson", "bodyJson", "secretHeaders", "bodySecret", "target", "payload")
 _BASELINES = ("baselineCron", "baselineIntervalMs", "runAt")
 _MERGED = ("authority", "success")  # structured; every other object is opaque and replaced whole
 
+SecretValue = Annotated[str, Field(strict=True, max_length=8192, pattern=r"^[\t\x20-\x7e]*$")]
+Seal = Callable[[str], str]
 Label = Annotated[str, Field(strict=True, max_length=255)]
 
 
@@ -77,6 +80,17 @@ class JobIn(Wire):
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"] | None = None
     headers_json: Annotated[dict[StrictStr, StrictStr] | None, Field(max_length=100)] = None
     body_json: Any = None
+    secret_headers: Annotated[
+        dict[StrictStr, SecretValue | None] | None,
+        Field(
+            max_length=100,
+            description="Headers whose values are kept encrypted and read back as null. Sent as null: as it is stored.",
+        ),
+    ] = None
+    body_secret: Annotated[
+        StrictBool | None,
+        Field(description="The body is kept encrypted and reads back as null. Sent as null: as it is stored."),
+    ] = None
     baseline_cron: Annotated[str | None, Field(strict=True, min_length=1)] = None
     timezone: Annotated[str | None, Field(strict=True, min_length=1, max_length=100)] = None
     baseline_interval_ms: Milliseconds | None = None
@@ -121,6 +135,7 @@ class JobIn(Wire):
         if self.target is not None:
             status_codes = self.success.status_codes if self.success is not None else None
             of_requests = {"method": self.method, "headersJson": self.headers_json or None, "bodyJson": self.body_json}
+            of_requests |= {"secretHeaders": self.secret_headers or None, "bodySecret": self.body_secret or None}
             given = [name for name, value in of_requests.items() if value is not None]
             given += ["success.statusCodes"] if status_codes is not None else []
             if given:
@@ -129,12 +144,13 @@ class JobIn(Wire):
             raise ValueError("payload goes with target only; a request takes bodyJson")
         return self
 
-    def definition(self) -> Definition:
-        """Return it as core takes it, defaults filled in."""
+    def definition(self, seal: Seal, *, kept: Action | None = None) -> Definition:
+        """Return it as core takes it, defaults filled in and secrets sealed. `kept`: the action whose secrets stay
+        where they are sent as null. Raises RequestValidationError when there are none."""
         baseline = self._baseline()
         return Definition(
             name=self.name,
-            action=self._action(),
+            action=self._action(seal, kept),
             baseline=baseline,
             key=self.key,
             description=self.description,
@@ -155,11 +171,29 @@ class JobIn(Wire):
             store_responses=self.store_responses if self.store_responses is not None else True,
         )
 
-    def _action(self) -> Action:
+    def _action(self, seal: Seal, kept: Action | None) -> Action:
         timeout = max(span(self.timeout_ms) or DEFAULT_TIMEOUT, MINIMUM_TIMEOUT)
         if self.target is not None:
             return TargetAction(self.target, self.payload, timeout)
-        return HttpAction(self.url or "", self.method or "GET", self.headers_json or {}, self.body_json, timeout)
+        url = self.url or ""
+        stored = kept if isinstance(kept, HttpAction) else HttpAction(url)
+        open_names = {name.lower() for name in self.headers_json or {}}
+        sealed_headers = {}
+        for name, value in (self.secret_headers or {}).items():
+            if name.lower() in open_names:
+                raise _refused(("secretHeaders", name), f"{name[:60]} also stands in headersJson; give it once")
+            if value is None and name not in stored.sealed_headers:
+                raise _refused(("secretHeaders", name), f"{name[:60]} is null, and no value of it is stored")
+            sealed_headers[name] = stored.sealed_headers[name] if value is None else seal(value)
+        sealed_body = None
+        if self.body_secret:
+            sealed_body = stored.sealed_body if self.body_json is None else seal(json.dumps(self.body_json))
+            if sealed_body is None:
+                raise _refused(("bodyJson",), "bodySecret is true, and there is no body, sent or stored")
+        body_json = None if self.body_secret else self.body_json
+        return HttpAction(
+            url, self.method or "GET", self.headers_json or {}, body_json, timeout, sealed_headers, sealed_body
+        )
 
     def _baseline(self) -> Baseline:
         if self.baseline_cron is not None:
@@ -217,6 +251,8 @@ class JobOut(Wire):
     body_json: Any
     target: str | None
     payload: Any
+    secret_headers: dict[str, None]
+    body_secret: bool
     baseline_cron: str | None
     timezone: str | None
     baseline_interval_ms: int | None
@@ -297,12 +333,15 @@ def action_out(action: Action) -> dict[str, Any]:
     """Write an action's fields, those of the other kind as null."""
     if isinstance(action, TargetAction):
         called: dict[str, Any] = {"target": action.target, "payload": action.payload}
-        return {"url": None, "method": None, "headersJson": {}, "bodyJson": None, **called}
+        secrets: dict[str, Any] = {"secretHeaders": {}, "bodySecret": False}
+        return {"url": None, "method": None, "headersJson": {}, "bodyJson": None, **secrets, **called}
     return {
         "url": action.url,
         "method": action.method,
         "headersJson": dict(action.headers),
         "bodyJson": action.body_json,
+        "secretHeaders": dict.fromkeys(action.sealed_headers),
+        "bodySecret": action.sealed_body is not None,
         "target": None,
         "payload": None,
     }
@@ -355,8 +394,9 @@ def _success_out(success: Success) -> dict[str, Any] | None:
     return written
 
 
-def patched(old: Definition, patch: Mapping[str, Any]) -> Definition:
+def patched(old: Definition, patch: Mapping[str, Any], seal: Seal) -> Definition:
     """Apply a merge-patch (RFC 7396): null clears, what is not named stays, a new baseline replaces the old one.
+    Within `secretHeaders` null means as it is stored, as it reads; what is left out of it is gone.
 
     Raises RequestValidationError for what is not valid afterwards.
     """
@@ -374,16 +414,21 @@ def patched(old: Definition, patch: Mapping[str, Any]) -> Definition:
             merged[name] = {field: each for field, each in kept.items() if each is not None or field == "equals"}
         else:
             merged[name] = value
-    return read_definition(merged)
+    return read_definition(merged, seal, kept=old.action)
 
 
-def read_definition(fields: Mapping[str, Any]) -> Definition:
-    """Return the definition that a job's fields make. Raises RequestValidationError for what is not valid."""
+def read_definition(fields: Mapping[str, Any], seal: Seal, *, kept: Action | None = None) -> Definition:
+    """Return the definition that a job's fields make; see `JobIn.definition`. Raises RequestValidationError."""
     try:
-        return JobIn.model_validate(fields).definition()
+        return JobIn.model_validate(fields).definition(seal, kept=kept)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found]) from None
+
+
+def _refused(path: tuple[str, ...], message: str) -> RequestValidationError:
+    """Return the refusal of one field; it never quotes a value."""
+    return RequestValidationError([{"type": "value_error", "loc": ("body", *path), "msg": message}])
 
 
 def patch_schema() -> dict[str, Any]:

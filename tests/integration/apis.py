@@ -33,8 +33,10 @@ from rubato.adapters.targets.registry import Registry
 from rubato.adapters.targets.runner import LocalTargets
 from rubato.adapters.targets.shipped import log_message
 from rubato.adapters.telemetry import Telemetry
+from rubato.adapters.vault import Vault, new_encryption_key
 from rubato.targets import Context, target
 from tests.unit.fakes import FakeDispatcher, FakeQuota, ScriptedPlanner
+from tests.unit.identities import no_identity
 
 KEYS = {
     "cron_a": Principal("ten_a", "usr_a", "admin", "key_a"),
@@ -135,12 +137,14 @@ async def face(*, client_host: str = "127.0.0.1", clock: Clock | None = None, **
         "flags": (flags := MemoryFlags(store)),
         "switches": SwitchPlanner(store, flags, cron),
         "accounts": FixedAccounts(),
+        "identity": no_identity(),
         "clock": clock,
         "definitions": MemoryDefinitions(store),
         "targets": TARGETS,
         "planner": plans,
         "check_url": partial(check_url, policy=AddressPolicy()),
         "check_headers": check_headers,
+        "seal": Vault([new_encryption_key()]).seal,
         "metrics": telemetry.exposition(store.backlog),
         "observe": telemetry.observe_http,
     }

@@ -20,6 +20,7 @@ from planner.llm import OfflinePlanner
 from rubato.adapters.memory.definitions import MemoryDefinitions
 from rubato.adapters.targets.registry import Registry
 from tests.unit.fakes import START
+from tests.unit.identities import no_identity
 from tests.unit.loop import TENANT, Loop, definition, interval_proposal
 
 STATIC = Path(__file__).resolve().parents[2] / "api/dashboard/static"
@@ -73,12 +74,14 @@ def services(loop: Loop, *, anonymous_tenant: str | None = TENANT) -> Services:
         flags=loop.flags,
         switches=loop.switches,
         accounts=NoAccounts(),
+        identity=no_identity(),
         clock=loop.clock,
         definitions=MemoryDefinitions(loop.store),
         targets=Registry(),
         planner=None,
         check_url=lambda url: [],
         check_headers=lambda headers: [],
+        seal=lambda plain: plain,
         metrics=metrics,
         observe=observe,
         anonymous_tenant=anonymous_tenant,

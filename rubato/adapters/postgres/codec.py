@@ -525,12 +525,15 @@ def _action_to(action: Action) -> dict[str, Any]:
     """Write an action's columns. A target has no URL: an empty one, which no release before it would send to."""
     if isinstance(action, TargetAction):
         columns: dict[str, Any] = {"url": "", "method": "GET", "headers": {}, "body": None}
+        columns |= {"secret_headers": {}, "secret_body": None}
         return {**columns, "target": action.target, "payload": action.payload, "timeout_ms": ms(action.timeout)}
     return {
         "url": action.url,
         "method": action.method,
         "headers": dict(action.headers),
         "body": action.body_json,
+        "secret_headers": dict(action.sealed_headers),
+        "secret_body": action.sealed_body,
         "timeout_ms": ms(action.timeout),
         "target": None,
         "payload": None,
@@ -540,7 +543,15 @@ def _action_to(action: Action) -> dict[str, Any]:
 def _action_from(row: Row) -> Action:
     if row["target"] is not None:
         return TargetAction(row["target"], row["payload"], row["timeout_ms"] * _MS)
-    return HttpAction(row["url"], row["method"], row["headers"], row["body"], row["timeout_ms"] * _MS)
+    return HttpAction(
+        url=row["url"],
+        method=row["method"],
+        headers=row["headers"],
+        body_json=row["body"],
+        timeout=row["timeout_ms"] * _MS,
+        sealed_headers=row["secret_headers"],
+        sealed_body=row["secret_body"],
+    )
 
 
 def _baseline_to(baseline: Baseline) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.errors import Unavailable
@@ -18,6 +18,19 @@ BETWEEN_TRIES_S = 0.5
 _AGO = text("SELECT now() - CAST(:keep AS interval)")
 _PARTITIONS = text(
     "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'runs'::regclass"
+)
+# What lies outside the days' partitions: a worker may not touch that one partition by its name.
+_STRAYS = text(
+    f"""
+    DELETE FROM runs WHERE (scheduled_for, tenant_id, bucket, job_id, trigger) IN (
+        SELECT scheduled_for, tenant_id, bucket, job_id, trigger FROM runs
+        WHERE tableoid = to_regclass('runs_default') AND scheduled_for < :cutoff LIMIT {BATCH}
+    )
+    """  # noqa: S608 - a number of ours
+)
+_ATTEMPTS = text(
+    f"DELETE FROM attempts WHERE ctid = ANY(ARRAY("  # noqa: S608 - a number of ours
+    f"SELECT ctid FROM attempts WHERE scheduled_for < :cutoff LIMIT {BATCH}))"
 )
 _DAY = re.compile(r"runs_(\d{8})")
 
@@ -45,7 +58,7 @@ async def purge_runs(engine: AsyncEngine, *, keep: timedelta) -> Purged:
         ends_at = _end(name)
         if ends_at is not None and ends_at <= cutoff:
             (dropped if await _drop(engine, name) else left).append(name)
-    rows = await _delete(engine, "runs_default", cutoff) + await _delete(engine, "attempts", cutoff)
+    rows = await _delete(engine, _STRAYS, cutoff) + await _delete(engine, _ATTEMPTS, cutoff)
     return Purged(tuple(dropped), rows, tuple(left))
 
 
@@ -61,7 +74,7 @@ async def _drop(engine: AsyncEngine, name: str) -> bool:
         try:
             async with transaction(engine) as connection:
                 await connection.execute(text(f"SET LOCAL lock_timeout = {PATIENCE_MS}"))
-                await connection.execute(text(f"DROP TABLE IF EXISTS {name}"))
+                await connection.execute(text("SELECT rubato_drop_partition(:name)"), {"name": name})
         except Unavailable:  # the lock was not to be had in time
             await asyncio.sleep(BETWEEN_TRIES_S)
         else:
@@ -69,11 +82,7 @@ async def _drop(engine: AsyncEngine, name: str) -> bool:
     return False
 
 
-async def _delete(engine: AsyncEngine, table: str, cutoff: datetime) -> int:
-    statement = text(
-        f"DELETE FROM {table} WHERE ctid = ANY(ARRAY("  # noqa: S608 - our own tables' names
-        f"SELECT ctid FROM {table} WHERE scheduled_for < :cutoff LIMIT {BATCH}))"
-    )
+async def _delete(engine: AsyncEngine, statement: TextClause, cutoff: datetime) -> int:
     total = 0
     while True:
         async with transaction(engine) as connection:

@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0007"
-down_revision = "0004"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
@@ -30,18 +30,33 @@ STATEMENTS = (
             FOREIGN KEY (tenant_id, bucket, job_id) REFERENCES jobs (tenant_id, bucket, id)
     )
     """,
+    # Workers own no table. Only a whole day of runs that lies behind can be dropped, never the days in use.
+    """
+    CREATE FUNCTION rubato_drop_partition(partition_name TEXT) RETURNS VOID LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path TO {schema}, pg_temp SET timezone TO 'UTC' AS $$
+    BEGIN
+        IF partition_name !~ '^runs_[0-9]{8}$'
+           OR to_date(substr(partition_name, 6), 'YYYYMMDD') + interval '1 day' > now() - interval '1 day' THEN
+            RAISE EXCEPTION 'not a day of runs that is over: %', partition_name;
+        END IF;
+        EXECUTE format('DROP TABLE IF EXISTS %I', partition_name);
+    END $$
+    """,
+    "REVOKE EXECUTE ON FUNCTION rubato_drop_partition FROM PUBLIC",
     "INSERT INTO tenants (id, name) VALUES ('system', 'system') ON CONFLICT DO NOTHING",
 )
 
 
 def upgrade() -> None:
-    """Build it."""
+    """Build it. A function with its owner's rights names the schema of what it touches, temporary tables last."""
+    schema = op.get_bind().exec_driver_sql("SELECT quote_ident(current_schema())").scalar_one()
     for statement in STATEMENTS:
-        op.execute(statement)
+        op.execute(statement.replace("{schema}", schema))
 
 
 def downgrade() -> None:
     """Undo it. Jobs with targets must be gone first: the release before cannot run them."""
+    op.execute("DROP FUNCTION rubato_drop_partition")
     op.execute("DROP TABLE job_history")
     op.execute("DROP INDEX ix_job_versions_key")
     op.execute("DROP INDEX ix_job_versions_target")
