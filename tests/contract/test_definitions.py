@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from core.entities import (
+    Bounds,
     Definition,
     Delivery,
     IntervalBaseline,
@@ -155,7 +156,7 @@ def reaper(house: House, lapsed_for: timedelta = timedelta(0)) -> ReapStale:
 
 
 async def running(house: House, **fields: Any) -> tuple[Job, int]:
-    job = await house.job(calling(baseline=IntervalBaseline(timedelta(hours=1)), **fields))
+    job = await house.job(calling(baseline=IntervalBaseline(timedelta(hours=1)), bounds=Bounds(), **fields))
     (claim,) = await house.claim()
     await house.store.change(claim.ref, house.beginning(claim.token))
     return job, claim.token

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from core.entities import IntervalBaseline, RunStatus, Trigger
+from core.entities import Bounds, IntervalBaseline, RunStatus, Trigger
 from core.usecases.reap import ReapStale
 from tests.integration.apis import Face, face
 from tests.unit.fakes import FakeClock
@@ -74,19 +74,19 @@ async def test_slots_that_pass_during_a_run_leave_one_skipped_row_with_reason_an
 async def test_a_worker_that_starts_ends_what_is_stale_and_leaves_other_workers_work_alone() -> None:
     """As the wiring does it: reap, then claim what is pending and what is due."""
     loop = Loop()
-    hourly = IntervalBaseline(timedelta(hours=1))
+    hourly = {"baseline": IntervalBaseline(timedelta(hours=1)), "bounds": Bounds()}
     alive, dead, new = loop.new_worker("alive"), loop.new_worker("dead"), loop.new_worker("new")
-    held = await loop.register(definition(baseline=hourly))
+    held = await loop.register(definition(**hourly))
     await loop.send(alive)
-    stale = await loop.register(definition(baseline=hourly))
+    stale = await loop.register(definition(**hourly))
     await loop.send(dead)
     await dead.drain(0)
     for _ in range(32):
         loop.clock.advance(30)
         await alive.renew_once()
-    by_hand = await loop.register(definition(baseline=hourly, start_at=loop.clock.at + timedelta(days=1)))
+    by_hand = await loop.register(definition(**hourly, start_at=loop.clock.at + timedelta(days=1)))
     pending = await loop.jobs.run_now(TENANT, by_hand.id)
-    due = await loop.register(definition(baseline=hourly))
+    due = await loop.register(definition(**hourly))
     assert await ReapStale(loop.store, loop.cron, loop.ids, loop.events, new.lease).run_once() == 1
     (ended,) = await loop.runs(stale)
     assert (ended.status, ended.error_message) == (
