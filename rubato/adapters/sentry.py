@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import sentry_sdk
 from sentry_sdk.integrations.atexit import AtexitIntegration
@@ -56,7 +56,7 @@ class _Reporter(logging.Handler):
             said: Mapping[str, Any] = record.msg if isinstance(record.msg, dict) else {"event": record.getMessage()}
             error = _error(said.get("exc_info") or record.exc_info)
             extras = {name: str(said[name])[:LONGEST_VALUE] for name in said if not name.startswith(("_", "exc_info"))}
-            level = "fatal" if record.levelno >= logging.CRITICAL else "error"
+            level: Literal["fatal", "error"] = "fatal" if record.levelno >= logging.CRITICAL else "error"
             if error is not None:
                 sentry_sdk.capture_exception(error, level=level, extras=extras, tags={"logger": record.name})
             else:
