@@ -92,9 +92,8 @@ class LlmPlanner:
         error = errors[-1]
         retry_after_s = error.retry_after
         self.breaker.failed(key, self.monotonic_s(), retry_after_s=retry_after_s)
-        if was_sent(error) and not isinstance(
-            error, ModelHTTPError
-        ):  # cut off, and perhaps read and billed all the same
+        is_cut_off = was_sent(error) and not isinstance(error, ModelHTTPError)  # perhaps read and billed all the same
+        if is_cut_off:
             plan = replace(plan, usage=_at_least_read(plan.usage, len(plan.input_summary.encode())))
         waits = timedelta(seconds=min(retry_after_s or 0.0, LONGEST_RETRY_AFTER_S))
         return replace(plan, retry_in=waits or None, charged_model=key[1])
