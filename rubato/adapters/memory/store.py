@@ -49,9 +49,8 @@ from core.record import evolve
 from core.reschedule import give_back, new_run
 from core.rules import Rule
 from core.sessions import PlanningContext, Session, notes_in
-from core.usecases.manage_jobs import visible_status
 from core.windows import MOST_RUNS
-from rubato.adapters.memory.reading import ended_hints, gate_counts, steered_jobs, windows
+from rubato.adapters.memory.reading import ended_hints, gate_counts, job_matches, run_matches, steered_jobs, windows
 from rubato.adapters.memory.rows import Hints, Runs
 
 Item = TypeVar("Item")
@@ -137,7 +136,7 @@ class MemoryStore:
         found = [
             job
             for job in self._jobs.values()
-            if job.tenant_id == tenant_id and job.deleted_at is None and _job_matches(job, where, now)
+            if job.tenant_id == tenant_id and job.deleted_at is None and job_matches(job, where, now)
         ]
         return _page(found, lambda job: (job.id,), limit, after)
 
@@ -356,7 +355,7 @@ class MemoryStore:
         offset: int = 0,
     ) -> Page[Run]:
         """Return runs, newest slot first."""
-        found = [run for run in self._runs.values() if run.tenant_id == tenant_id and _run_matches(run, where)]
+        found = [run for run in self._runs.values() if run.tenant_id == tenant_id and run_matches(run, where)]
         return _page(found, lambda run: (run.id,), limit, after, offset)
 
     async def hints(
@@ -585,25 +584,6 @@ def _holds(job: Job, worker_id: str, token: int) -> bool:
 
 def _test_lease(job: Job) -> timedelta:
     return job.definition.action.timeout + timedelta(seconds=60)
-
-
-def _job_matches(job: Job, where: JobFilter, now: datetime) -> bool:
-    definition = job.definition
-    return (
-        (where.status is None or visible_status(job, now) is where.status)
-        and (where.group is None or definition.group == where.group)
-        and (where.key is None or definition.key == where.key)
-        and where.labels.items() <= dict(definition.labels).items()
-    )
-
-
-def _run_matches(run: Run, where: RunFilter) -> bool:
-    return (
-        (where.job_id is None or run.job_id == where.job_id)
-        and (where.status is None or run.status is where.status)
-        and (where.since is None or run.scheduled_for >= where.since)
-        and (where.until is None or run.scheduled_for < where.until)
-    )
 
 
 def _page(
