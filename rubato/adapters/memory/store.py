@@ -48,7 +48,7 @@ from core.reschedule import give_back, new_run
 from core.rules import Rule
 from core.sessions import PlanningContext, Session
 from core.usecases.manage_jobs import visible_status
-from rubato.adapters.memory.reading import ended_hints, gate_counts, steered_jobs, windows
+from rubato.adapters.memory.reading import ended_hints, gate_counts, one_rule, rules_of, steered_jobs, windows
 
 Item = TypeVar("Item")
 
@@ -371,14 +371,11 @@ class MemoryStore:
 
     async def rules(self, tenant_id: str, job_id: str) -> list[Rule]:
         """Return a job's rules, oldest first."""
-        return [rule for rule in self._rules_of(job_id) if rule.tenant_id == tenant_id]
+        return [*rules_of(self._rules, tenant_id, job_id)]
 
     async def rule(self, tenant_id: str, rule_id: str) -> Rule:
         """Return one rule."""
-        rule = self._rules.get(rule_id)
-        if rule is None or rule.tenant_id != tenant_id:
-            raise NotFound(f"There is no rule {rule_id}.")
-        return rule
+        return one_rule(self._rules, tenant_id, rule_id)
 
     async def sessions(
         self, tenant_id: str, *, job_id: str | None = None, limit: int, after: tuple[str, ...] | None = None
@@ -435,11 +432,8 @@ class MemoryStore:
             now=now,
             run=self._runs.get(schedule.lease.run_id) if schedule.lease else None,
             manual_run=self._runs.get(schedule.manual.run_id) if schedule.manual else None,
-            rules=tuple(self._rules_of(job.id)),
+            rules=rules_of(self._rules, job.tenant_id, job.id),
         )
-
-    def _rules_of(self, job_id: str) -> list[Rule]:
-        return sorted((rule for rule in self._rules.values() if rule.job_id == job_id), key=lambda rule: rule.id)
 
     def _hints_read(self, job_id: str, now: datetime) -> Iterable[Hint]:
         for hint in self._hints.values():
@@ -477,7 +471,7 @@ class MemoryStore:
             runs=tuple(runs[:recent_runs]),
             siblings=tuple(siblings[:20]),
             decision=self._decisions.get(job.id),
-            rules=tuple(self._rules_of(job.id)),
+            rules=rules_of(self._rules, job.tenant_id, job.id),
             past_hints=ended_hints((hint for hint in self._hints.values() if hint.job_id == job.id), snapshot),
             windows=windows(runs, now),
         )
