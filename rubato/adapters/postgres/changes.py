@@ -56,7 +56,7 @@ _PUT_ATTEMPT = bulk.upsert(tables.attempts)
 
 
 class Definitions:
-    """The definitions read last, and rules beside them. A version never changes, so none of them is ever out of date."""
+    """The definitions read last, and the rules. A version never changes, so none of them is ever out of date."""
 
     def __init__(self, size: int = 20_000, largest_bytes: int = 2048) -> None:
         """`largest_bytes`: of body, headers and metadata; what has more is read anew each time, and bounds memory."""
