@@ -50,7 +50,16 @@ from core.reschedule import give_back, new_run
 from core.rules import Rule
 from core.sessions import PlanningContext, Session, notes_in
 from core.windows import MOST_RUNS
-from rubato.adapters.memory.reading import ended_hints, gate_counts, job_matches, run_matches, steered_jobs, windows
+from rubato.adapters.memory.reading import (
+    ended_hints,
+    gate_counts,
+    job_matches,
+    one_rule,
+    rules_of,
+    run_matches,
+    steered_jobs,
+    windows,
+)
 from rubato.adapters.memory.rows import Hints, Runs
 
 Item = TypeVar("Item")
@@ -380,14 +389,11 @@ class MemoryStore:
 
     async def rules(self, tenant_id: str, job_id: str) -> list[Rule]:
         """Return a job's rules, oldest first."""
-        return [rule for rule in self._rules_of(job_id) if rule.tenant_id == tenant_id]
+        return [*rules_of(self._rules, tenant_id, job_id)]
 
     async def rule(self, tenant_id: str, rule_id: str) -> Rule:
         """Return one rule."""
-        rule = self._rules.get(rule_id)
-        if rule is None or rule.tenant_id != tenant_id:
-            raise NotFound(f"There is no rule {rule_id}.")
-        return rule
+        return one_rule(self._rules, tenant_id, rule_id)
 
     async def sessions(
         self, tenant_id: str, *, job_id: str | None = None, limit: int, after: tuple[str, ...] | None = None
@@ -444,11 +450,8 @@ class MemoryStore:
             now=now,
             run=self._runs.get(schedule.lease.run_id) if schedule.lease else None,
             manual_run=self._runs.get(schedule.manual.run_id) if schedule.manual else None,
-            rules=tuple(self._rules_of(job.id)),
+            rules=rules_of(self._rules, job.tenant_id, job.id),
         )
-
-    def _rules_of(self, job_id: str) -> list[Rule]:
-        return sorted((rule for rule in self._rules.values() if rule.job_id == job_id), key=lambda rule: rule.id)
 
     def _hints_read(self, job_id: str, now: datetime) -> Iterable[Hint]:
         for hint in self._hints.of(job_id):
@@ -483,7 +486,7 @@ class MemoryStore:
             runs=tuple(runs[:recent_runs]),
             siblings=tuple(siblings[:20]),
             decision=self._decisions.get(job.id),
-            rules=tuple(self._rules_of(job.id)),
+            rules=rules_of(self._rules, job.tenant_id, job.id),
             past_hints=ended_hints(self._hints.ended_of(job.id), snapshot),
             windows=windows(runs, now),
             notes=self._notes.get(job.id),
