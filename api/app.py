@@ -11,7 +11,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from api import problems
 from api.dashboard import page
 from api.guards import AUTH_PREFIX, PREFIX, RequestGate, check_request
-from api.routes import decisions, flags, health, hints, jobs, keys, members, quota, runs, sessions, sign_in
+from api.routes import decisions, flags, health, hints, jobs, keys, members, quota, rules, runs, sessions, sign_in
 from api.services import Services
 
 _WITHOUT_CREDENTIALS = (
@@ -39,7 +39,7 @@ def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastA
     )
     app.state.services = services
     problems.install(app)
-    for routes in (jobs, runs, hints, decisions, sessions, quota, flags, members, health):
+    for routes in (jobs, runs, hints, rules, decisions, sessions, quota, flags, members, health):
         app.include_router(routes.router, prefix=PREFIX)
     for routes in (keys, sign_in):
         app.include_router(routes.router, prefix=AUTH_PREFIX)

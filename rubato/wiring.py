@@ -27,6 +27,7 @@ from core.quota import Price
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
+from core.usecases.manage_rules import ManageRules
 from core.usecases.plan_due import PlanDue
 from core.usecases.run_due import RunDue
 from core.usecases.switch_planner import SwitchPlanner
@@ -448,6 +449,7 @@ def _services(shared: Core, front: Front, planner: Planner | None, *, anonymous_
     return Services(
         jobs=ManageJobs(store, shared.cron, shared.ids),
         hints=ManageHints(store, shared.cron, shared.ids),
+        rules=ManageRules(store, shared.cron, shared.ids),
         explain=Explain(store, shared.cron),
         store=store,
         quota=front.quota,
