@@ -7,7 +7,7 @@ is at work it keeps it, and the tempo stands still; a policy that follows its es
 
 The tempo is the baseline times sqrt(usual rate / present rate): a fixed interval that suits its owner at the usual rate
 suits at another rate in that proportion (Cho and Garcia-Molina; evals/bounds.py). Parameters were tuned on the training
-seeds of the evals' worlds (docs/evals.md). A look costs some microseconds; what is remembered is about eighty numbers.
+seeds of the evals' worlds (docs/evals.md). A look costs some microseconds; what is remembered is about 75 numbers.
 """
 
 import math
