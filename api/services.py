@@ -4,12 +4,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from api.paging import Cursors
 from core.errors import Issue
 from core.ports.accounts import Accounts
 from core.ports.clock import Clock
 from core.ports.quota import Quota
+from core.ports.rates import Rates
+from core.ports.replies import Replies
 from core.ports.store import Store
+from core.ports.usage import Usage
 from core.sessions import Session
+from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
@@ -33,7 +38,7 @@ class HttpObserver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Use cases, ports and checks. `planner` None: planning is off.
+    """Use cases, ports and checks. `planner` None: planning is off. `rates` None: requests are not counted.
 
     `check_url` and `check_headers` judge what a job would send; `metrics` renders the exposition;
     `anonymous_tenant`: on `rubato dev` the page shows this tenant to whoever asks from loopback.
@@ -41,6 +46,7 @@ class Services:
 
     jobs: ManageJobs
     hints: ManageHints
+    bulk: Bulk
     explain: Explain
     store: Store
     quota: Quota
@@ -51,6 +57,10 @@ class Services:
     check_headers: Callable[[Mapping[str, str]], list[Issue]]
     metrics: Callable[[], Awaitable[tuple[bytes, str]]]
     observe: HttpObserver
+    replies: Replies
+    usage: Usage
+    cursors: Cursors
+    rates: Rates | None = None
     metrics_public: bool = False
     cors_origins: tuple[str, ...] = ()
     anonymous_tenant: str | None = None

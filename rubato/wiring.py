@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import hmac
 import os
 import secrets
 import socket
@@ -18,9 +19,11 @@ import structlog
 import uvicorn
 
 from api.app import create_app
+from api.paging import Cursors
 from api.services import Services
 from core.errors import ConfigurationError, Unavailable
 from core.ports.planner import Planner
+from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
@@ -40,13 +43,16 @@ from rubato.adapters.postgres.embedded import EmbeddedPostgres
 from rubato.adapters.postgres.engine import CALL_S, IDLE_IN_TRANSACTION_S, Engine, connect, wait_until_ready
 from rubato.adapters.postgres.migrate import ensure_partitions, migrate, require_schema
 from rubato.adapters.postgres.quota import PostgresQuota
+from rubato.adapters.postgres.rates import PostgresRates
+from rubato.adapters.postgres.replies import PostgresReplies
 from rubato.adapters.postgres.store import PostgresStore
+from rubato.adapters.postgres.usage import PostgresUsage, hold_to_runs_per_day
 from rubato.adapters.postgres.wake import WakeListener
 from rubato.adapters.telemetry import Telemetry
 from rubato.demo.jobs import register_demo
 from rubato.demo.target import DemoTarget
 from rubato.settings import Settings
-from worker.loops import lease_service, maintenance_service, plan_service, renew_service, run_service
+from worker.loops import allowance_service, lease_service, maintenance_service, plan_service, renew_service, run_service
 from worker.service import Service
 from worker.status import StatusApp
 from worker.supervisor import Signals, Supervisor, signals
@@ -130,7 +136,7 @@ async def run_api(settings: Settings) -> None:
         if settings.bootstrap_api_key is not None:
             await accounts.bootstrap(settings.bootstrap_api_key.get_secret_value(), tenant="default", user="bootstrap")
         planner = _planner(settings)
-        app = create_app(_services(shared, accounts, planner, anonymous_tenant=None))
+        app = create_app(_services(shared, accounts, planner, pepper, anonymous_tenant=None))
         try:
             async with _serving(app, bind(settings.host, settings.port, "PORT")):
                 log.info("API is up", url=settings.public_url or f"http://{settings.host}:{settings.port}")
@@ -210,7 +216,7 @@ async def run_dev(settings: Settings, url: str, options: DevOptions, announce: C
         supervisor = await stack.enter_async_context(_worker(shared, only=None))
         planner = _planner(settings)
         stack.push_async_callback(_close, planner)
-        services = _services(shared, accounts, planner, anonymous_tenant=owner.tenant_id)
+        services = _services(shared, accounts, planner, pepper, anonymous_tenant=owner.tenant_id)
         taken = await stack.enter_async_context(signals())
         await stack.enter_async_context(_serving(create_app(services), bound))
         if options.demo:
@@ -276,12 +282,13 @@ def kept_secret(path: Path, make: Callable[[], str]) -> str:
 
 
 def _services(
-    shared: Core, accounts: PostgresAccounts, planner: Planner | None, *, anonymous_tenant: str | None
+    shared: Core, accounts: PostgresAccounts, planner: Planner | None, secret: bytes, *, anonymous_tenant: str | None
 ) -> Services:
     settings = shared.settings
     return Services(
         jobs=ManageJobs(shared.store, shared.cron, shared.ids),
         hints=ManageHints(shared.store, shared.cron, shared.ids),
+        bulk=Bulk(shared.store, shared.cron),
         explain=Explain(shared.store, shared.cron),
         store=shared.store,
         quota=shared.quota,
@@ -292,6 +299,10 @@ def _services(
         check_headers=check_headers,
         metrics=shared.telemetry.exposition(shared.store.backlog),
         observe=shared.telemetry.observe_http,
+        replies=PostgresReplies(shared.engine, shared.ids),
+        usage=PostgresUsage(shared.engine),
+        cursors=Cursors(hmac.digest(secret, b"rubato cursors", "sha256")),
+        rates=PostgresRates(shared.engine, shared.clock),
         metrics_public=settings.metrics_public,
         cors_origins=tuple(settings.cors_origins),
         anonymous_tenant=anonymous_tenant,
@@ -339,6 +350,7 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
             services.append(renew_service(runs, shared.telemetry))
             services.append(lease_service(runs, shared.telemetry))
             services.append(maintenance_service(partial(ensure_partitions, shared.engine), shared.telemetry))
+            services.append(allowance_service(partial(hold_to_runs_per_day, shared.engine), shared.telemetry))
             if plans is not None:
                 _plan_after_runs(runs, plans)
         supervisor = Supervisor(services, runs)

@@ -9,9 +9,11 @@ from typing import Any
 import httpx2
 
 from api.app import create_app
+from api.paging import Cursors
 from api.services import Services
 from core.ports.accounts import Principal
 from core.ports.store import JobFilter
+from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
@@ -22,7 +24,9 @@ from rubato.adapters.cron import CroniterCron
 from rubato.adapters.http.guard import AddressPolicy, check_url
 from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
+from rubato.adapters.memory.replies import MemoryReplies
 from rubato.adapters.memory.store import MemoryStore
+from rubato.adapters.memory.usage import MemoryUsage
 from rubato.adapters.telemetry import Telemetry
 from tests.unit.fakes import FakeDispatcher, FakeQuota, ScriptedPlanner
 
@@ -90,6 +94,7 @@ async def face(*, client_host: str = "127.0.0.1", **options: Any) -> AsyncIterat
     made = {
         "jobs": ManageJobs(store, cron, ids),
         "hints": ManageHints(store, cron, ids),
+        "bulk": Bulk(store, cron),
         "explain": Explain(store, cron),
         "store": store,
         "quota": FakeQuota(),
@@ -100,6 +105,9 @@ async def face(*, client_host: str = "127.0.0.1", **options: Any) -> AsyncIterat
         "check_headers": check_headers,
         "metrics": telemetry.exposition(store.backlog),
         "observe": telemetry.observe_http,
+        "replies": MemoryReplies(clock, ids),
+        "usage": MemoryUsage(store),
+        "cursors": Cursors(b"c" * 32),
     }
     app = create_app(Services(**{**made, **options}))  # type: ignore[arg-type]  # fields by name
     transport = httpx2.ASGITransport(app=app, client=(client_host, 5000), raise_app_exceptions=False)

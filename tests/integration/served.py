@@ -13,10 +13,12 @@ from typing import Any
 import uvicorn
 
 from api.app import create_app
+from api.paging import Cursors
 from api.services import Services
 from core.entities import Authority, Definition, HintKind, HttpAction, IntervalBaseline, RunStatus
 from core.ports.store import JobRef
 from core.usecases.begin import Beginning, begin
+from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import HintDraft, ManageHints
 from core.usecases.manage_jobs import ManageJobs
@@ -30,7 +32,9 @@ from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.engine import connect
 from rubato.adapters.postgres.quota import PostgresQuota
+from rubato.adapters.postgres.replies import PostgresReplies
 from rubato.adapters.postgres.store import PostgresStore
+from rubato.adapters.postgres.usage import PostgresUsage
 from rubato.adapters.telemetry import Telemetry
 from tests.unit.fakes import ScriptedPlanner
 
@@ -118,6 +122,7 @@ async def _furnished(engine: Any, url: str, loop: asyncio.AbstractEventLoop) -> 
     services = Services(
         jobs=ManageJobs(store, cron, ids),
         hints=ManageHints(store, cron, ids),
+        bulk=Bulk(store, cron),
         explain=Explain(store, cron),
         store=store,
         quota=quota,
@@ -128,5 +133,8 @@ async def _furnished(engine: Any, url: str, loop: asyncio.AbstractEventLoop) -> 
         check_headers=check_headers,
         metrics=telemetry.exposition(store.backlog),
         observe=telemetry.observe_http,
+        replies=PostgresReplies(engine, ids),
+        usage=PostgresUsage(engine),
+        cursors=Cursors(b"c" * 32),
     )
     return Served(url, loop, services, owner.tenant_id, plans, planner)

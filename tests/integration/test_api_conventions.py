@@ -67,28 +67,28 @@ async def test_every_protected_route_refuses_a_stranger_and_hides_another_tenant
     session = (await api.call("GET", "/api/v1/sessions")).json()["data"][0]
     ids = {"job_id": job["id"], "run_id": run["id"], "hint_id": hint["id"], "session_id": session["id"]}
     routes = protected_routes((await api.call("GET", "/openapi.json")).json())
-    assert len(routes) >= 27
-    body = {"kind": "interval", "intervalMs": 5000}
+    assert len(routes) >= 31
+    bodies = {
+        "/api/v1/jobs": JOB,
+        "/api/v1/jobs/by-key/{key}": JOB,
+        "/api/v1/jobs/{job_id}/hints": {"kind": "interval", "intervalMs": 5000},
+        "/api/v1/jobs/{job_id}/simulate-hint": {"kind": "interval", "intervalMs": 5000},
+        "/api/v1/jobs/{job_id}": {},
+        "/api/v1/jobs:bulk": {"action": "pause", "filter": {}},
+    }
     for method, template in routes:
-        path = template.format(**ids)
-        sends_hint = template.endswith(("/hints", "/simulate-hint")) and method == "POST"
-        sent = (
-            body
-            if sends_hint
-            else {}
-            if method == "PATCH"
-            else JOB
-            if method == "POST" and path.endswith("/jobs")
-            else None
-        )
+        path = template.format(**ids, key="k")
+        sent = bodies.get(template) if method in ("POST", "PUT", "PATCH") else None
         assert (await api.call(method, path, sent, key=None)).status_code == 401, (method, path)
-        if (method, path) == ("POST", "/api/v1/jobs"):
-            continue
+        if (method, template) in (("POST", "/api/v1/jobs"), ("PUT", "/api/v1/jobs/by-key/{key}")):
+            continue  # they make a thing of the other tenant's own
         foreign = await api.call(method, path, sent, key="cron_b")
         if "{" in template:
             assert foreign.status_code == 404, (method, template, foreign.text)
         elif method == "GET":
             assert foreign.json()["data"] == [], (method, template)
+        else:
+            assert foreign.json()["matched"] == 0, (method, template)
     untouched = (await api.call("GET", f"/api/v1/jobs/{job['id']}")).json()
     assert (untouched["status"], untouched["version"]) == ("active", 1)
 

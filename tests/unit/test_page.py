@@ -12,11 +12,15 @@ import httpx2
 import pytest
 
 from api.app import create_app
+from api.paging import Cursors
 from api.services import Services
 from core.entities import Authority, CronBaseline, Definition, HttpAction, OnceBaseline
 from core.ports.accounts import Principal
 from core.ports.dispatcher import HttpRequest, HttpResult
+from core.usecases.bulk import Bulk
 from planner.llm import OfflinePlanner
+from rubato.adapters.memory.replies import MemoryReplies
+from rubato.adapters.memory.usage import MemoryUsage
 from tests.unit.fakes import START
 from tests.unit.loop import TENANT, Loop, definition, interval_proposal
 
@@ -65,6 +69,7 @@ def services(loop: Loop, *, anonymous_tenant: str | None = TENANT) -> Services:
     return Services(
         jobs=loop.jobs,
         hints=loop.hints,
+        bulk=Bulk(loop.store, loop.cron),
         explain=loop.explain,
         store=loop.store,
         quota=loop.quota,
@@ -75,6 +80,9 @@ def services(loop: Loop, *, anonymous_tenant: str | None = TENANT) -> Services:
         check_headers=lambda headers: [],
         metrics=metrics,
         observe=observe,
+        replies=MemoryReplies(loop.clock, loop.ids),
+        usage=MemoryUsage(loop.store),
+        cursors=Cursors(b"c" * 32),
         anonymous_tenant=anonymous_tenant,
     )
 

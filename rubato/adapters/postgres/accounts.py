@@ -11,6 +11,7 @@ from core.ports.accounts import Principal
 from core.ports.ids import Ids
 from rubato.adapters.postgres.engine import transaction
 
+BOOTSTRAP_REQUESTS_PER_MINUTE = 6000  # the operator's own key, which sets things up; others begin with 100
 LONGEST_KEY = 512  # characters; anything longer is not looked up
 _USED_EVERY = timedelta(minutes=1)  # how often `last_used_at` is written at the most
 
@@ -62,10 +63,10 @@ class PostgresAccounts:
             )
             await connection.execute(
                 text(
-                    "INSERT INTO api_keys (tenant_id, id, user_id, hash, name) "
-                    "VALUES (:tenant, :key, :user, :hash, 'bootstrap')"
+                    "INSERT INTO api_keys (tenant_id, id, user_id, hash, name, requests_per_minute) "
+                    "VALUES (:tenant, :key, :user, :hash, 'bootstrap', :rate)"
                 ),
-                {**own, "hash": self._hash(api_key)},
+                {**own, "hash": self._hash(api_key), "rate": BOOTSTRAP_REQUESTS_PER_MINUTE},
             )
             return Principal(own["tenant"], own["user"], "admin", own["key"])
 

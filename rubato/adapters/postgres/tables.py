@@ -75,6 +75,9 @@ tenants = Table(
     Column("tokens_per_month", BigInteger, nullable=False, server_default=text("10000000")),
     Column("sessions_per_day", BigInteger, nullable=False, server_default=text("20000")),
     Column("sessions_per_job_hour", BigInteger, nullable=False, server_default=text("720")),
+    Column("requests_per_minute", Integer, nullable=False, server_default=text("3000")),
+    Column("max_jobs", BigInteger, nullable=False, server_default=text("100000")),
+    Column("runs_per_day", BigInteger),
     Column("suspended_reason", Text),
     Column("created_at", Instant, nullable=False, server_default=text("now()")),
 )
@@ -103,6 +106,7 @@ api_keys = Table(
     Column("expires_at", Instant),
     Column("revoked_at", Instant),
     Column("last_used_at", Instant),
+    Column("requests_per_minute", Integer, nullable=False, server_default=text("100")),
     ForeignKeyConstraint(["tenant_id", "user_id"], ["users.tenant_id", "users.id"]),
 )
 
@@ -406,4 +410,33 @@ quota_reservations = Table(
     Column("opened_hour", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
     ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("tenant_id", Identifier, primary_key=True),
+    Column("key", Identifier, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("lost_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("status", Integer),
+    Column("headers", Json),
+    Column("body", LargeBinary),
+    ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+    CheckConstraint(
+        "(status IS NULL) = (headers IS NULL) AND (status IS NULL) = (body IS NULL)", name="reply_is_whole"
+    ),
+    Index("ix_idempotency_keys_expires", "tenant_id", "expires_at"),
+)
+
+request_windows = Table(
+    "request_windows",
+    metadata,
+    Column("counted", Identifier, primary_key=True),
+    Column("hits", BigInteger, nullable=False),
+    Column("closes_at", Instant, nullable=False),
+    Index("ix_request_windows_closes", "closes_at"),
+    prefixes=["UNLOGGED"],
 )
