@@ -431,6 +431,17 @@ idempotency_keys = Table(
     Index("ix_idempotency_keys_expires", "tenant_id", "expires_at"),
 )
 
+signing_secrets = Table(
+    "signing_secrets",
+    metadata,
+    Column("tenant_id", Identifier, primary_key=True),
+    Column("id", Identifier, primary_key=True),
+    Column("sealed", Text, nullable=False),
+    Column("created_at", Instant, nullable=False, server_default=text("clock_timestamp()")),
+    Column("expires_at", Instant),
+    ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+)
+
 request_windows = Table(
     "request_windows",
     metadata,

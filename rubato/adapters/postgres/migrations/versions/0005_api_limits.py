@@ -1,4 +1,5 @@
-"""What the API keeps: allowances of tenants and keys, answers by idempotency key, requests counted in windows."""
+"""What the API keeps: allowances of tenants and keys, answers by idempotency key, requests counted in windows,
+secrets that outgoing requests are signed with."""
 
 from alembic import op
 
@@ -30,6 +31,17 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX ix_idempotency_keys_expires ON idempotency_keys (tenant_id, expires_at)",
+    """
+    CREATE TABLE signing_secrets (
+        tenant_id TEXT COLLATE "C" NOT NULL,
+        id TEXT COLLATE "C" NOT NULL,
+        sealed TEXT NOT NULL,
+        created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+        expires_at TIMESTAMP WITH TIME ZONE,
+        CONSTRAINT pk_signing_secrets PRIMARY KEY (tenant_id, id),
+        CONSTRAINT fk_signing_secrets_tenant_id FOREIGN KEY (tenant_id) REFERENCES tenants (id)
+    )
+    """,
     # Counts of a minute: written at every request, worth nothing after a crash.
     """
     CREATE UNLOGGED TABLE request_windows (
@@ -52,6 +64,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Undo it."""
     op.execute("DROP TABLE request_windows")
+    op.execute("DROP TABLE signing_secrets")
     op.execute("DROP TABLE idempotency_keys")
     op.execute("ALTER TABLE api_keys DROP COLUMN requests_per_minute")
     for column in ("requests_per_minute", "max_jobs", "runs_per_day"):
