@@ -14,7 +14,7 @@ from api.problems import Problem
 from api.services import Services
 from api.wire import Wire, rfc3339
 from core.errors import Issue, VersionMismatch
-from core.evolve import evolve
+from core.record import evolve
 from core.ports.store import Changes
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs

@@ -7,9 +7,9 @@ from datetime import datetime
 from operator import attrgetter
 
 from core.entities import Decision, Hint, Job, Limits
-from core.evolve import evolve
 from core.governor import VERSION
 from core.ports.cron import Cron
+from core.record import evolve
 
 NAN = float("nan")  # stands for None among numbers; instants are seconds of the epoch, exact to the microsecond
 _ID = attrgetter("id")

@@ -4,10 +4,12 @@ Instants are aware and in UTC, to the microsecond. Enum values are what the API 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
+
+from core.record import record
 
 
 class JobStatus(StrEnum):
@@ -118,7 +120,7 @@ class Delivery(StrEnum):
     AT_MOST_ONCE = "at_most_once"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CronBaseline:
     """Fires of a cron expression in an IANA zone."""
 
@@ -126,14 +128,14 @@ class CronBaseline:
     timezone: str = "UTC"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IntervalBaseline:
     """A grid of instants `every` apart; its origin is the schedule's `grid_epoch`."""
 
     every: timedelta
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OnceBaseline:
     """One instant."""
 
@@ -143,7 +145,7 @@ class OnceBaseline:
 Baseline = CronBaseline | IntervalBaseline | OnceBaseline
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bounds:
     """What no hint leaves, measured from the last start. None: see `core.governor.effective_bounds`."""
 
@@ -151,7 +153,7 @@ class Bounds:
     max_interval: timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Authority:
     """What planners and rules may do to a job: run it sooner, run it later, pause it."""
 
@@ -160,7 +162,7 @@ class Authority:
     pause: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Success:
     """What counts as success. Without it: any 2xx.
 
@@ -173,7 +175,7 @@ class Success:
     has_equals: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HttpAction:
     """An HTTP request. `body_json` None: no body. `timeout` None: the dispatcher's default."""
 
@@ -184,7 +186,7 @@ class HttpAction:
     timeout: timedelta = timedelta(seconds=30)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Definition:
     """One immutable version of what a user registered."""
 
@@ -211,7 +213,7 @@ class Definition:
     store_responses: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Slot:
     """The instant a job is next due, and what its run will be.
 
@@ -227,7 +229,7 @@ class Slot:
     accelerated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Lease:
     """A worker's right to a job until an instant. The schedule's token fences later writers."""
 
@@ -236,7 +238,7 @@ class Lease:
     run_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ManualRequest:
     """A run that somebody asked for and no worker has finished yet. Its run row exists already."""
 
@@ -244,7 +246,7 @@ class ManualRequest:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Planning:
     """How far planning has come. `seq` rises with every settled run; a session clears only the seq it read.
 
@@ -259,7 +261,7 @@ class Planning:
     last_run_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Schedule:
     """The narrow, often-written half of a job.
 
@@ -305,7 +307,7 @@ class Schedule:
         return min(instants, default=None)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Job:
     """A registered job: its current definition and its schedule."""
 
@@ -317,7 +319,7 @@ class Job:
     deleted_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hint:
     """A time-limited proposal. Exactly one of `interval`, `at`, `until` says what; an endless pause has none.
 
@@ -345,7 +347,7 @@ class Hint:
     applied: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Candidate:
     """One instant the governor considered, and in words why it won or fell."""
 
@@ -355,7 +357,7 @@ class Candidate:
     hint_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Clamp:
     """A proposed instant that a bound moved. `bound`: min_interval, max_interval, tenant_minimum,
     operator_minimum, now or grid."""
@@ -365,7 +367,7 @@ class Clamp:
     applied: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Handled:
     """Baseline fires that a hinted run stands for. `count` stops at 1,000 for cron; then `more` is true."""
 
@@ -375,7 +377,7 @@ class Handled:
     more: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Decision:
     """What the governor chose, out of which candidates, and why.
 
@@ -401,7 +403,7 @@ class Decision:
         return self.slot.at if self.slot else None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Run:
     """One execution attempt of one slot (or the record that it was skipped), with its outcome.
 
@@ -439,7 +441,7 @@ class Run:
     session_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attempt:
     """An attempt at a run that did not become its outcome. `lost`: its worker never recorded anything;
     `discarded`: it brought an answer after the lease had gone to another worker. `ended_at`: when that was found."""
@@ -458,7 +460,7 @@ class Attempt:
     error_message: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limits:
     """What operator and tenant allow, whatever a job says. Rows of the tenant, defaults of the operator.
 

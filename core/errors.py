@@ -17,14 +17,15 @@ Only `api/errors.py` knows HTTP status codes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from core.record import record
 
 
 class RubatoError(Exception):
     """The root of everything Rubato raises on purpose. Messages are fit to show to a user."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Issue:
     """One thing wrong with an input. `pointer` is an RFC 6901 JSON pointer, in camelCase."""
 

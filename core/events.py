@@ -3,25 +3,26 @@
 Durations in seconds unless the name says otherwise. No secrets, no response bodies.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
+from core.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class JobsClaimed:
     """A claim brought `count` jobs."""
 
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ClockChecked:
     """The host's clock is `ahead_s` seconds ahead of the store's (negative: behind)."""
 
     ahead_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunStarted:
     """A request is about to be sent, `delay_s` after its slot."""
 
@@ -32,7 +33,7 @@ class RunStarted:
     delay_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunSettled:
     """A run ended and the next one is set. `outcome`: a terminal run status."""
 
@@ -47,7 +48,7 @@ class RunSettled:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunsSkipped:
     """Slots were recorded as skipped."""
 
@@ -57,7 +58,7 @@ class RunsSkipped:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LeaseExpired:
     """A job was taken over from a worker that did not come back."""
 
@@ -66,7 +67,7 @@ class LeaseExpired:
     run_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StaleWriteRefused:
     """A write came under a token that somebody else had raised."""
 
@@ -75,7 +76,7 @@ class StaleWriteRefused:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class JobParked:
     """One job was set aside for an hour."""
 
@@ -84,7 +85,7 @@ class JobParked:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HintWritten:
     """A hint was stored. `outcome`: active, shadow or rejected."""
 
@@ -95,7 +96,7 @@ class HintWritten:
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SessionEnded:
     """A planner session ended."""
 
@@ -112,7 +113,7 @@ class SessionEnded:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class QuotaDenied:
     """The quota guard refused a session."""
 
@@ -121,14 +122,14 @@ class QuotaDenied:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LoopTurned:
     """A service finished a turn of its loop."""
 
     role: Literal["run", "plan"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LoopFailed:
     """A turn of a service's loop raised. The loop goes on after a wait."""
 

@@ -29,10 +29,10 @@ from core.entities import (
     SlotKind,
     Source,
 )
-from core.evolve import evolve
 from core.grid import TICK, fire_at_or_after, fires_between, last_fire_before, later, next_fire
 from core.hints import counting, pause_end, pause_left
 from core.ports.cron import Cron
+from core.record import evolve, record
 from core.wording import duration, instant
 
 VERSION = "1"
@@ -53,7 +53,7 @@ _PAUSE_SOURCE = {
 _HINT_SOURCE = {HintKind.INTERVAL: Source.HINT_INTERVAL, HintKind.NEXT_TIME: Source.HINT_NEXT_TIME}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EffectiveBounds:
     """What a hinted instant is held to, counted from the last start. `floor_bound` names whose floor it is."""
 
@@ -64,12 +64,13 @@ class EffectiveBounds:
 
 def effective_bounds(definition: Definition, limits: Limits) -> EffectiveBounds:
     """Return the bounds in force: the highest of three minima; an interval job's maximum defaults to 32 intervals."""
-    minima = [("operator_minimum", limits.operator_minimum)]
-    if limits.tenant_minimum is not None:
-        minima.append(("tenant_minimum", limits.tenant_minimum))
-    if definition.bounds.min_interval is not None:
-        minima.append(("min_interval", definition.bounds.min_interval))
-    name, floor = max(reversed(minima), key=lambda pair: pair[1])
+    name, floor = "operator_minimum", limits.operator_minimum
+    for other, minimum in (
+        ("tenant_minimum", limits.tenant_minimum),
+        ("min_interval", definition.bounds.min_interval),
+    ):
+        if minimum is not None and minimum >= floor:
+            name, floor = other, minimum
     maximum = definition.bounds.max_interval
     if maximum is None and isinstance(definition.baseline, IntervalBaseline):
         maximum = definition.baseline.every * DEFAULT_STRETCH
@@ -103,18 +104,19 @@ class _Deliberation:
     cron: Cron
     candidates: list[Candidate] = field(default_factory=list)
     clamps: list[Clamp] = field(default_factory=list)
+    definition: Definition = field(init=False)
+    schedule: Schedule = field(init=False)
+    bounds: EffectiveBounds = field(init=False)  # there once a hint is weighed
 
-    @property
-    def definition(self) -> Definition:
-        return self.job.definition
-
-    @property
-    def schedule(self) -> Schedule:
-        return self.job.schedule
+    def __post_init__(self) -> None:
+        self.definition, self.schedule = self.job.definition, self.job.schedule
 
     def conclude(self) -> Decision:
         regular = next_fire(self.definition, self.schedule, not_before=self.now, cron=self.cron)
-        for hint in counting(self.definition, self.hints, self.now):
+        hints = counting(self.definition, self.hints, self.now)
+        if hints:
+            self.bounds = effective_bounds(self.definition, self.limits)
+        for hint in hints:
             decision = self._weigh(hint, regular)
             if decision is not None:
                 return decision
@@ -129,8 +131,7 @@ class _Deliberation:
             return self._drop(hint, None, "no baseline run is left to move")
         if hint.kind is HintKind.INTERVAL and isinstance(self.definition.baseline, OnceBaseline):
             return self._drop(hint, None, "a job that runs once takes no interval hints")
-        asked = self._asked(hint)
-        at = self._clamp(asked, regular)
+        at = self._clamp(self._asked(hint), regular)
         if hint.kind is HintKind.NEXT_TIME and at < self.now:
             return self._drop(hint, at, "its instant has passed")
         grants = self.definition.authority if hint.author is not Author.USER else _ALL
@@ -141,8 +142,7 @@ class _Deliberation:
         if not self._in_window(at):
             return self._drop(hint, at, "outside the job's startAt and endAt")
         at = self._not_before_now(at)
-        floor = effective_bounds(self.definition, self.limits).floor
-        if not grants.relax and regular - floor < at < regular:
+        if not grants.relax and regular - self.bounds.floor < at < regular:
             self._moved("grid", at, regular)
             at = regular
         accelerated = at < regular and hint.author is not Author.USER
@@ -174,8 +174,7 @@ class _Deliberation:
             return Handled(regular, regular, 1), max(at, self.definition.baseline.run_at)
         if not grants.relax:
             return (Handled(regular, regular, 1), regular) if at == regular else None
-        floor = effective_bounds(self.definition, self.limits).floor
-        edge = later(at, floor)
+        edge = later(at, self.bounds.floor)
         if regular >= edge:
             return None
         through = last_fire_before(self.definition, self.schedule, edge) or regular
@@ -188,7 +187,7 @@ class _Deliberation:
         return hint.at or self.now
 
     def _clamp(self, at: datetime, regular: datetime) -> datetime:
-        bounds = effective_bounds(self.definition, self.limits)
+        bounds = self.bounds
         start = self.schedule.last_start_at
         if bounds.maximum is not None:
             upper = max(later(start or self.schedule.created_at, bounds.maximum), regular)
@@ -353,8 +352,9 @@ class _Deliberation:
         return "asked for a pause"
 
     def _clamp_words(self) -> str:
-        bounds = effective_bounds(self.definition, self.limits)
-        words = []
+        if not self.clamps:
+            return ""
+        bounds, words = self.bounds, []
         for clamp in self.clamps:
             if clamp.bound == "max_interval" and bounds.maximum is not None:
                 words.append(f"held to the maximum interval of {duration(bounds.maximum)}")

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import product
 
 from core.entities import Author, Definition, Hint, HintKind, HintState, Limits, PlannerMode
-from core.evolve import evolve
+from core.record import evolve
 
 PAUSE_WINDOW = timedelta(days=7)
 
 _AUTHORS = (Author.USER, Author.RULE, Author.PLANNER)
 _KINDS = (HintKind.PAUSE, HintKind.NEXT_TIME, HintKind.INTERVAL)
+_RANK = {(author, kind): rank for rank, (author, kind) in enumerate(product(_AUTHORS, _KINDS))}
 
 
 def is_active(hint: Hint, now: datetime) -> bool:
@@ -27,7 +29,7 @@ def counting(definition: Definition, hints: Iterable[Hint], now: datetime) -> li
     alive = [hint for hint in hints if is_active(hint, now) and (steered or hint.author is Author.USER)]
     if len(alive) > 1:
         alive.sort(key=lambda hint: (hint.created_at, hint.id), reverse=True)
-        alive.sort(key=lambda hint: (_AUTHORS.index(hint.author), _KINDS.index(hint.kind)))
+        alive.sort(key=lambda hint: _RANK[hint.author, hint.kind])
     return alive
 
 

@@ -5,7 +5,6 @@ ends it. `end_slot` does that for the latter; `steer` moves future instants only
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.digest import seal
@@ -25,7 +24,6 @@ from core.entities import (
     Trigger,
 )
 from core.errors import LeaseLostError
-from core.evolve import evolve
 from core.governor import decide
 from core.grid import TICK, fire_at_or_after, fires_between
 from core.hints import end, expired
@@ -33,6 +31,7 @@ from core.ids import run_id
 from core.ports.cron import Cron
 from core.ports.ids import Ids
 from core.ports.store import Change, Snapshot
+from core.record import evolve, record
 
 PARKED_FOR = timedelta(hours=1)
 
@@ -92,7 +91,7 @@ def settle_hints(
     return tuple(merged.values()), tuple(writes.values())
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EndedSlot:
     """What ending a slot leaves: the schedule without it, rows to write and rows to remove, hints that missed it."""
 

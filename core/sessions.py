@@ -1,12 +1,12 @@
 """What planning reads and leaves behind: context, proposals, tool calls, sessions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from core.entities import Decision, Hint, HintKind, Job, Limits, Run
+from core.record import record
 
 
 class Outcome(StrEnum):
@@ -29,7 +29,7 @@ class Verdict(StrEnum):
     ANSWERED = "answered"  # a reading tool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Proposal:
     """A staged hint. `clear` removes the planner's own hints of that kind instead (every kind if None)."""
 
@@ -43,7 +43,7 @@ class Proposal:
     clear: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ToolCall:
     """One call that a model made, in order. `message` is what the model was told."""
 
@@ -54,7 +54,7 @@ class ToolCall:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Usage:
     """What a session cost. Tokens as the provider reports them; `estimated` when it reported none."""
 
@@ -69,7 +69,7 @@ class Usage:
         return self.input_tokens + self.output_tokens
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PlanningContext:
     """All a planner may know: one job. `runs` newest first; `siblings` the latest run of each other job of its
     group, by name. `decision` is the one in force."""
@@ -83,7 +83,7 @@ class PlanningContext:
     decision: Decision | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Plan:
     """What a planner returns. It never raises for a model's faults: they are outcomes.
 
@@ -105,7 +105,7 @@ class Plan:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Session:
     """One planner invocation, kept."""
 

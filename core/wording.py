@@ -1,8 +1,10 @@
 """How decisions speak: durations and instants in plain words, the same in the API, the page and the logs."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 
+@lru_cache(1024)
 def duration(value: timedelta) -> str:
     """Say a duration in its two largest units: `1 min 30 s`, `250 ms`, `2 d 4 h`."""
     if value < timedelta(seconds=1):
@@ -21,4 +23,4 @@ def duration(value: timedelta) -> str:
 
 def instant(value: datetime) -> str:
     """Say an instant in UTC to the second."""
-    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return f"{value.astimezone(UTC).isoformat(' ')[:19]}Z"

@@ -1,10 +1,11 @@
 """The accounts port: tenants, users and API keys."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from core.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Principal:
     """Who is asking: a user of a tenant, through one of its keys. `role`: admin or member."""
 

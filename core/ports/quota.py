@@ -1,11 +1,12 @@
 """The quota port."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from core.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Reservation:
     """Tokens set aside in every window at once. An expired one counts as spent until it is settled."""
 
@@ -16,7 +17,7 @@ class Reservation:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Denial:
     """No: `code` is tokens_per_day, tokens_per_month, sessions_per_day or sessions_per_job_hour."""
 
@@ -24,7 +25,7 @@ class Denial:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class QuotaWindow:
     """One allowance as it stands. `name` as in `Denial.code`; counts of tokens or sessions."""
 

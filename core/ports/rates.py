@@ -1,10 +1,11 @@
 """The rates port: how many requests a key and a tenant may still make."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from core.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Rate:
     """One allowance after a request was counted. `name`: key or tenant; `window_s`: its length; `reset_s`: how long
     until it begins anew."""

@@ -1,15 +1,16 @@
 """The replies port: answers that are kept, so that a request which is sent again is not carried out again."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
+
+from core.record import record
 
 KEPT_FOR = timedelta(hours=24)
 UNDER_WAY = timedelta(minutes=5)  # after that the process that carried it out is taken for dead
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reply:
     """An answer as it was sent."""
 
@@ -18,7 +19,7 @@ class Reply:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Claim:
     """The right to carry out the request with this key, and to record its answer."""
 
@@ -27,7 +28,7 @@ class Claim:
     token: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Earlier:
     """A request with this key came before. `reply` None: it has not been answered; `is_lost`: nor will it be."""
 

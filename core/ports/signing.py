@@ -1,14 +1,15 @@
 """The signing port: the secrets that a tenant's requests are signed with."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
+
+from core.record import record
 
 OVERLAP = timedelta(hours=24)  # how long the former secret goes on signing beside a new one, unless told otherwise
 MOST = 2  # secrets in force at once; every request then carries a signature of each
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SigningSecret:
     """One secret, without its value. `expires_at` None: it signs until it is replaced or ended."""
 

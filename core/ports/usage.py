@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import Protocol
 
 from core.entities import RunStatus
+from core.record import record
 
 
 @dataclass(slots=True)
@@ -19,7 +20,7 @@ class UsageDay:
     output_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Allowances:
     """The tenant's row as far as it is not the planner's. None: no limit of its own."""
 

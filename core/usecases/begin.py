@@ -1,6 +1,5 @@
 """From claim to sending: the last look at a job before its request leaves."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.entities import (
@@ -20,12 +19,12 @@ from core.entities import (
     Trigger,
 )
 from core.errors import LeaseLostError
-from core.evolve import evolve
 from core.grid import TICK, next_fire
 from core.hints import end
 from core.ports.cron import Cron
 from core.ports.ids import Ids
 from core.ports.store import Change, Snapshot
+from core.record import evolve, record
 from core.reschedule import give_back, missed, new_run, redecide, settle_hints, skip_slot
 from core.usecases.settle import Finished, settle
 
@@ -36,7 +35,7 @@ PLAIN_ATTEMPTS = 2  # sent and never recorded so often, a run is next made in a 
 LAST_ATTEMPT = 8  # workers may be killed for other reasons than this run; but no run is sent without end
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Beginning:
     """What a worker brings to the beginning of a run. `grace`: a slot later than this was missed.
 

@@ -8,13 +8,14 @@ from core.entities import Job
 from core.errors import Conflict, InvalidInput, NotFound, RubatoError
 from core.ports.cron import Cron
 from core.ports.store import JobFilter, JobRef, Store, Transition
+from core.record import record
 from core.usecases.rehearsal import SHOWN_RUNS, Rehearsal
 
 AT_A_TIME = 100  # jobs a transaction: it holds their locks for some tens of milliseconds
 SHOWN_REFUSALS = 100
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Refusal:
     """A job that the action was refused for."""
 
@@ -41,7 +42,7 @@ class Outcome:
             self.refusals.append(Refusal(job_id, _code(error), str(error)))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bulk:
     """Carries out a transition on many jobs, a batch a transaction: one that is refused does not spoil the others."""
 

@@ -5,13 +5,13 @@ from datetime import datetime
 
 from core.entities import Author, Hint, HintKind, HintState, PlannerMode, Slot
 from core.errors import LeaseLostError
-from core.evolve import evolve
 from core.grid import later
 from core.hints import end, supersede
 from core.ids import hint_id
 from core.ports.cron import Cron
 from core.ports.ids import Ids
 from core.ports.store import Change, Snapshot
+from core.record import evolve
 from core.reschedule import steer
 from core.sessions import Outcome, Proposal, Session
 from core.usecases.manage_hints import AFTER_NEXT_TIME, DEFAULT_INTERVAL_TTL, asked

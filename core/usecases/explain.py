@@ -1,23 +1,22 @@
 """Why will it run then, and when after that: the governor asked, nothing written."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.entities import Decision, Hint, HintKind, HintState, Job, Limits, RunStatus, Source
 from core.errors import NotFound
-from core.evolve import evolve
 from core.governor import decide
 from core.hints import end, is_active, supersede
 from core.ids import hint_id
 from core.ports.cron import Cron
 from core.ports.store import JobRef, Snapshot, Store
+from core.record import evolve, record
 from core.usecases.manage_hints import HintDraft, draw_up
 from core.usecases.settle import after_run
 
 FORECAST_LIMIT = 500
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Explanation:
     """The decision in force and what it stands on. `hints`: the active ones."""
 
@@ -28,7 +27,7 @@ class Explanation:
     now: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ForecastItem:
     """One expected run."""
 
@@ -37,7 +36,7 @@ class ForecastItem:
     hint_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Forecast:
     """Expected runs until `until`, if each succeeds at its slot and no new hint comes. `truncated`: there are more."""
 
@@ -46,7 +45,7 @@ class Forecast:
     truncated: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Explain:
     """Answers about the future, by the same function that decides it."""
 

@@ -1,17 +1,16 @@
 """A person's hints: written, previewed, cleared."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.entities import Author, Hint, HintKind, HintState, JobStatus, OnceBaseline
 from core.errors import Conflict, InvalidInput, Issue, NotFound
-from core.evolve import evolve
 from core.grid import later
 from core.hints import end, is_active, supersede
 from core.ids import hint_id
 from core.ports.cron import Cron
 from core.ports.ids import Ids
 from core.ports.store import Change, Changes, JobRef, Snapshot
+from core.record import evolve, record
 from core.registration import LONGEST
 from core.reschedule import steer
 from core.usecases.manage_jobs import alive, impose_pause, lift_pauses
@@ -21,7 +20,7 @@ DEFAULT_INTERVAL_TTL = timedelta(hours=1)
 AFTER_NEXT_TIME = timedelta(hours=1)  # a next_time lives on this long after its instant
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HintDraft:
     """What somebody proposes. `ttl` None takes the kind's default; `forever` asks for a pin."""
 
@@ -34,7 +33,7 @@ class HintDraft:
     forever: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ManageHints:
     """What a person says about a job's tempo. It outranks rules and planners, and obeys the bounds."""
 

@@ -2,7 +2,6 @@
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.entities import (
@@ -27,13 +26,13 @@ from core.entities import (
     Trigger,
 )
 from core.errors import Conflict, InvalidInput, Issue, LimitReached, NotFound
-from core.evolve import evolve
 from core.grid import later
 from core.hints import end, is_active, supersede
 from core.ids import hint_id, job_id
 from core.ports.cron import Cron
 from core.ports.ids import Ids
 from core.ports.store import Change, Changes, JobFilter, JobRef, Snapshot, Store, Transition
+from core.record import evolve, record
 from core.registration import check
 from core.reschedule import (
     EndedSlot,
@@ -55,7 +54,7 @@ _TICK = timedelta(microseconds=1)
 _LOOKS = 4
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ManageJobs:
     """What a user does to jobs. Every write is one transaction that ends with a decision."""
 

@@ -11,7 +11,6 @@ from functools import partial
 from core.entities import PlannerMode
 from core.errors import Conflict, LeaseLostError
 from core.events import HintWritten, QuotaDenied, SessionEnded
-from core.evolve import evolve
 from core.ids import session_id
 from core.ports.clock import Clock
 from core.ports.cron import Cron
@@ -20,6 +19,7 @@ from core.ports.ids import Ids
 from core.ports.planner import Planner
 from core.ports.quota import Denial, Quota
 from core.ports.store import JobRef, PlanClaim, Store
+from core.record import evolve
 from core.sessions import Outcome, Plan, Session
 from core.usecases.commit_plan import commit_plan
 

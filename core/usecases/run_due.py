@@ -7,7 +7,7 @@ still to come), being marked, out (`_flights`), answered and not yet recorded (`
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,6 +21,7 @@ from core.ports.dispatcher import Dispatcher
 from core.ports.events import Events
 from core.ports.ids import Ids
 from core.ports.store import Change, Claimed, Claims, Snapshot, Store
+from core.record import record
 from core.reschedule import park
 from core.usecases.begin import Beginning, begin
 from core.usecases.flights import Flight, Hold, marked
@@ -32,14 +33,17 @@ from core.usecases.run_tests import RunTests
 from core.usecases.sending import Sender
 from core.usecases.stages import Stages
 
-MARK_AHEAD_S = 0.004  # a mark is sent this long before its slot, so that the request leaves on time
+# A mark begins so long before its slot that the request leaves on time: twice what the slowest of the last marks took,
+# for it may wait for the one before it. It is people's last word, and so never begins sooner than the second of these.
+MARK_AHEAD_S, MARK_AHEAD_MOST_S = 0.004, 0.040
+MARK_FADES = 0.95  # of a slow mark's weight, at each that follows
 TICK_S = 0.0001  # the shortest wait worth a timer
 OVERDUE_S = 2.0  # a claim that found no place for so long is given back, for another worker
 # Until a host that has all it may have is tried again: no part of a second, or each try meets the next one's fires.
 HELD_BACK = timedelta(milliseconds=730)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Turn:
     """What one turn did. `is_full`: there was no room. `has_more`: more was due than there was room for.
     `next_in_s`: when something may have to be claimed next; None: nothing is scheduled."""
@@ -85,6 +89,7 @@ class RunDue:
     _queue: Queue[Hold] = field(default_factory=Queue)
     _held: dict[str, Hold] = field(default_factory=dict)
     _flights: dict[str, Flight] = field(default_factory=dict)
+    _mark_s: float = 0.0  # how long marks take
     _is_closed: bool = False
     _is_unsure: bool = False  # a claim got no answer, and may have been carried out all the same
     _was_full: bool = False
@@ -194,7 +199,8 @@ class RunDue:
     def _hold(self, hold: Hold) -> None:
         """Keep a claim until its slot."""
         self._held[hold.claim.ref.job_id] = hold
-        wait_s = hold.sends_at - self.clock.monotonic() - MARK_AHEAD_S
+        ahead_s = min(max(MARK_AHEAD_S, 2 * self._mark_s), MARK_AHEAD_MOST_S)
+        wait_s = hold.sends_at - self.clock.monotonic() - ahead_s
         if wait_s <= 0:
             self._queue.put(hold.claim.ref.tenant_id, hold)
         else:
@@ -332,7 +338,7 @@ class RunDue:
     async def _mark(self, batch: Sequence[Hold]) -> None:
         """Commit that these runs begin, and send them. A run is never sent before that is certain."""
         plain = [hold for hold in batch if self._is_plain(hold)]
-        begun = await self.store.start(self.worker_id, [hold.claim for hold in plain]) if plain else {}
+        begun = await self._start(plain) if plain else {}
         rest = []
         for hold in batch:
             started_at, run = begun.get(hold.claim.ref.job_id), hold.claim.run
@@ -342,6 +348,12 @@ class RunDue:
                 self._send_off(hold, hold.claim.job, marked(run, started_at))
         if rest:
             await self._begin(rest)
+
+    async def _start(self, plain: Sequence[Hold]) -> Mapping[str, datetime]:
+        since = self.clock.monotonic()
+        begun = await self.store.start(self.worker_id, [hold.claim for hold in plain])
+        self._mark_s = max(self.clock.monotonic() - since, self._mark_s * MARK_FADES)
+        return begun
 
     def _is_plain(self, hold: Hold) -> bool:
         """Tell whether there is nothing to decide before sending: a slot on time, without a hint that it consumes."""

@@ -1,17 +1,16 @@
 """One run's request: built, sent, judged. Whatever happens, the run has an end with a reason."""
 
-from dataclasses import dataclass
-
 from core.entities import Job, Run, RunStatus, Trigger
 from core.ids import webhook_id
 from core.ports.dispatcher import Dispatcher, HttpRequest
+from core.record import record
 from core.usecases.begin import PLAIN_ATTEMPTS
 from core.usecases.settle import Finished, finish
 
 EXCERPT_CHARS = 4096  # what a run row keeps of a response
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sender:
     """Sends through `dispatcher`; through `isolated`, in a process of its own, what may have killed workers before."""
 

@@ -1,6 +1,5 @@
 """From answer to next run: record what happened and decide again, in one transaction."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -24,7 +23,6 @@ from core.entities import (
     Trigger,
 )
 from core.errors import LeaseLostError
-from core.evolve import evolve
 from core.governor import decide
 from core.grid import TICK, fires_between, later, next_fire
 from core.hints import counting, end
@@ -32,13 +30,14 @@ from core.ports.cron import Cron
 from core.ports.dispatcher import HttpResult
 from core.ports.ids import Ids
 from core.ports.store import Change, Snapshot
+from core.record import evolve, record
 from core.reschedule import new_run, redecide, set_aside, settle_hints, skip_slot
 from core.verdict import judge
 
 OVERLAP = "overlap"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finished:
     """How a run ended. `status` is terminal; the rest as in `core.entities.Run`."""
 
@@ -175,7 +174,7 @@ def _needs_planning(definition: Definition, schedule: Schedule, now: datetime) -
     return {"planning": evolve(planning, seq=planning.seq + 1, ready_at=ready_at)}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Skipped:
     schedule: Schedule
     runs: tuple[Run, ...] = ()

@@ -1,6 +1,7 @@
 """The schema: built from nothing, by several at once, equal to the tables in the code, and strict by itself."""
 
 import asyncio
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -24,6 +25,20 @@ async def test_an_empty_database_is_built_by_several_at_once(empty_database_url:
     await require_schema(engines[0])
     for engine in engines:
         await engine.dispose()
+
+
+@pytest.mark.parametrize(("revision", "is_refused"), [("0001", True), ("a release that comes after this one", False)])
+async def test_tables_of_an_older_release_are_refused_and_of_a_newer_one_are_not(
+    empty_database_url: str, revision: str, is_refused: bool
+) -> None:
+    engine = connect(empty_database_url, application="revisions")
+    await migrate(engine)
+    async with engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE alembic_version ALTER version_num TYPE text"))
+        await connection.execute(text("UPDATE alembic_version SET version_num = :found"), {"found": revision})
+    with pytest.raises(ConfigurationError, match="older release") if is_refused else nullcontext():
+        await require_schema(engine)
+    await engine.dispose()
 
 
 async def test_the_migrated_schema_is_the_one_in_the_code(engine: AsyncEngine) -> None:

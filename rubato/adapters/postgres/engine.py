@@ -20,6 +20,10 @@ from core.errors import ConfigurationError, Conflict, Unavailable
 Engine = AsyncEngine  # what the wiring holds on to, without importing SQLAlchemy
 
 
+class LostRaceError(Unavailable):
+    """A transaction lost against another one; the same again may well succeed."""
+
+
 class Link(Protocol):
     """The driver's own connection: rows and arrays at its speed."""
 
@@ -60,6 +64,7 @@ CONNECT_S = 5.0
 POOL_WAIT_S = 5.0
 OLDEST_SERVER = 150000  # PostgreSQL 15
 KEY_TAKEN = "Another job has this key; choose another, or edit that job."
+_LOST = ("40001", "40P01")  # serialization failure, deadlock
 _CUT_OFF = (asyncio.CancelledError, TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _AWAY = ("08", "57P", "53", "25006", "25P03", "25P04", "58")  # connection, shutdown, full, read-only, limits, system
 
@@ -258,23 +263,23 @@ def _translated() -> Iterator[None]:
         raise Unavailable(f"the database cannot be used now: {_brief(error)}") from error
     except DBAPIError as error:
         state = getattr(error.orig, "sqlstate", None) or ""
-        if error.connection_invalidated or _is_away(state):
+        if error.connection_invalidated:
             raise Unavailable(f"the database cannot be used now: {_brief(error)}") from error
+        _judge(state, error)
         raise
     except asyncpg.PostgresError as error:
-        if _is_away(error.sqlstate or ""):
-            raise Unavailable(f"the database cannot be used now: {_brief(error)}") from error
+        _judge(error.sqlstate or "", error)
         raise
     except (TimeoutError, OSError) as error:
         raise Unavailable(f"the database cannot be reached: {_brief(error)}") from error
 
 
-def must_retry(error: BaseException) -> bool:
-    """Tell whether a transaction lost against another one and may simply be tried again."""
-    return (getattr(error, "sqlstate", None) or getattr(getattr(error, "orig", None), "sqlstate", None)) in (
-        "40001",
-        "40P01",
-    )
+def _judge(state: str, error: Exception) -> None:
+    """Raise what an SQLSTATE means to the core, if anything."""
+    if state in _LOST:
+        raise LostRaceError(f"the database is too busy with the same rows: {_brief(error)}") from error
+    if _is_away(state):
+        raise Unavailable(f"the database cannot be used now: {_brief(error)}") from error
 
 
 def _is_away(state: str) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -41,11 +42,21 @@ async def migrate(engine: AsyncEngine) -> None:
 
 
 async def require_schema(engine: AsyncEngine) -> None:
-    """Raise ConfigurationError for a database that was never migrated."""
+    """Raise ConfigurationError for a database that was never migrated, or that is older than this release.
+
+    A newer one is no error: the release before it works on it, so that both may run while a new one is rolled out.
+    """
     async with transaction(engine) as connection:
-        found = (await connection.execute(text("SELECT to_regclass('schedules')"))).scalar_one()
+        exists = (await connection.execute(text("SELECT to_regclass('alembic_version')"))).scalar_one()
+        found = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar() if exists else None
     if found is None:
         raise ConfigurationError("The database at DATABASE_URL has no tables of Rubato. Run `rubato migrate` first.")
+    scripts = ScriptDirectory.from_config(alembic_config())
+    older = {script.revision for script in scripts.walk_revisions()} - {scripts.get_current_head()}
+    if found in older:
+        raise ConfigurationError(
+            "The tables of the database at DATABASE_URL are of an older release. Run `rubato migrate` first."
+        )
 
 
 async def ensure_partitions(engine: AsyncEngine, *, days_ahead: int = DAYS_AHEAD) -> list[str]:

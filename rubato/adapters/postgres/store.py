@@ -7,10 +7,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-import asyncpg
 from sqlalchemy import Select, and_, func, literal_column, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.entities import (
@@ -28,7 +26,7 @@ from core.entities import (
     SlotKind,
     Trigger,
 )
-from core.errors import JobsLimitReached, LeaseLostError, NotFound, RubatoError, Unavailable
+from core.errors import JobsLimitReached, LeaseLostError, NotFound, RubatoError
 from core.ids import bucket_of, slot_of
 from core.ports.clock import Clock
 from core.ports.ids import Ids
@@ -75,7 +73,7 @@ from rubato.adapters.postgres.codec import (
     session_to,
 )
 from rubato.adapters.postgres.contexts import latest_decision, of_job, planning_context
-from rubato.adapters.postgres.engine import CALL_S, Link, link_of, linked, must_retry, transaction
+from rubato.adapters.postgres.engine import CALL_S, Link, LostRaceError, link_of, linked, transaction
 
 _ATTEMPTS = 3  # at a transaction that lost against another
 _AT_A_TIME = 16  # claims made of rows before the event loop gets a turn: others' slots come meanwhile
@@ -221,7 +219,9 @@ class PostgresStore:
         if not work:
             return []
         batch = len(work) > 1 or known is not None
-        for _ in range(_ATTEMPTS):
+        left = _ATTEMPTS
+        while True:
+            left -= 1
             try:
                 async with linked(self._loop_engine if batch else self._engine) as link:
                     answers = await change_many(
@@ -234,10 +234,9 @@ class PostgresStore:
                     if after is not None:
                         await after(link, answers)
                     return answers
-            except (DBAPIError, asyncpg.PostgresError) as error:
-                if not must_retry(error):
+            except LostRaceError:
+                if not left:
                     raise
-        raise Unavailable("the database is too busy with the same jobs; try again")
 
     async def claim(
         self,
