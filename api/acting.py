@@ -14,8 +14,8 @@ from api.problems import Problem
 from api.services import Services
 from api.wire import Wire, rfc3339
 from core.errors import Issue, VersionMismatch
-from core.record import evolve
 from core.ports.store import Changes
+from core.record import evolve
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.rehearsal import Expecting, Rehearsal

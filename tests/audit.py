@@ -5,7 +5,15 @@ import sys
 
 from tests.processes import ROOT
 
-OUT_OF_REACH = ("ConnectionError", "Could not connect", "Max retries exceeded", "ServiceError", "timed out", "403", "404")
+OUT_OF_REACH = (
+    "ConnectionError",
+    "Could not connect",
+    "Max retries exceeded",
+    "ServiceError",
+    "timed out",
+    "403",
+    "404",
+)
 PATIENCE_S = 120
 
 

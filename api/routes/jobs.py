@@ -27,8 +27,8 @@ from api.schemas.sessions import SessionOut, session_out
 from api.services import Services
 from core.entities import Definition, Job, JobStatus
 from core.errors import InvalidInput
-from core.record import evolve
 from core.ports.store import JobFilter, JobRef
+from core.record import evolve
 from core.usecases.manage_jobs import as_it_is, put_job
 
 router = APIRouter(tags=["jobs"])

@@ -15,7 +15,9 @@ def sessions() -> list[tuple[str, str]]:
     """Return commands with what they are said to answer; empty: nothing is said."""
     blocks = BLOCK.findall((ROOT / "docs" / "api.md").read_text())
     following = [*pairwise(blocks), (blocks[-1], ("", ""))]
-    return [(words, then if kind == "text" else "") for (language, words), (kind, then) in following if language == "sh"]
+    return [
+        (words, then if kind == "text" else "") for (language, words), (kind, then) in following if language == "sh"
+    ]
 
 
 def pattern(expected: str) -> re.Pattern[str]:

@@ -108,9 +108,7 @@ def test_two_api_processes_share_one_allowance(database_url: str, tmp_path: Path
     ):
         for port in ports:
             wait_for("the API", serves(f"http://127.0.0.1:{port}/readyz"))
-        answers = [
-            call("GET", f"http://127.0.0.1:{ports[n % 2]}/api/v1/jobs", key=KEY) for n in range(60)
-        ]
+        answers = [call("GET", f"http://127.0.0.1:{ports[n % 2]}/api/v1/jobs", key=KEY) for n in range(60)]
     assert Counter(answer.status for answer in answers) == {200: 40, 429: 20}
     first, last = answers[0].headers, answers[-1].headers
     assert first["ratelimit-policy"] == '"key";q=40;w=60, "tenant";q=3000;w=60'

@@ -1,7 +1,7 @@
 """Outgoing signatures: verified by the documented snippets, over two secrets in rotation, and never left out."""
 
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -44,17 +44,19 @@ def reversed_text(value: str) -> str:
 
 
 @pytest.fixture
-async def secrets(engine: AsyncEngine) -> AsyncIterator[PostgresSigningSecrets]:
+async def secrets(engine: AsyncEngine) -> PostgresSigningSecrets:
     async with engine.begin() as connection:
         await connection.execute(text("INSERT INTO tenants (id, name) VALUES ('t', 't'), ('other', 'o')"))
-    yield PostgresSigningSecrets(engine, SystemIds(), SystemClock(), seal=reversed_text, opener=reversed_text)
+    return PostgresSigningSecrets(engine, SystemIds(), SystemClock(), seal=reversed_text, opener=reversed_text)
 
 
 def request(url: str, **fields: Any) -> HttpRequest:
     return HttpRequest(url, tenant_id="t", webhook_id="msg_1", timeout=timedelta(seconds=5), **fields)
 
 
-async def sent(secrets: SigningSecrets, to: Target, *, inner: Any = None, **fields: Any) -> tuple[dict[str, str], bytes]:
+async def sent(
+    secrets: SigningSecrets, to: Target, *, inner: Any = None, **fields: Any
+) -> tuple[dict[str, str], bytes]:
     """Send one request; return its headers and body as the target saw them."""
     dispatcher = SigningDispatcher(inner or HttpDispatcher(AddressPolicy(["loopback"])), secrets, SystemClock())
     result = await dispatcher.send(request(to.url, **fields))
@@ -85,7 +87,10 @@ async def test_the_documented_snippets_verify_what_is_sent(
     assert verdicts(value, headers, body) == [True, True]
     assert abs(int(headers["webhook-timestamp"]) - datetime.now(UTC).timestamp()) < 60
     for name in ("webhook-id", "webhook-timestamp"):
-        assert verdicts(value, {**headers, name: headers[name][:-1] + "7" if headers[name][-1] != "7" else "1"}, body) == [False] * 2
+        assert (
+            verdicts(value, {**headers, name: headers[name][:-1] + "7" if headers[name][-1] != "7" else "1"}, body)
+            == [False] * 2
+        )
     assert verdicts(value, headers, body + b" ") == [False, False]
 
 

@@ -11,7 +11,7 @@ from core.ports.signing import SigningSecrets
 
 
 class SigningDispatcher:
-    """Gives each request its tenant's secrets; what writes the request signs it, since only there its bytes are known."""
+    """Gives each request its tenant's secrets; what writes the request signs it: only there its bytes are known."""
 
     def __init__(self, inner: Dispatcher, secrets: SigningSecrets, clock: Clock) -> None:
         self._inner, self._secrets, self._clock = inner, secrets, clock

@@ -31,9 +31,7 @@ _RETIRE = text(
     "UPDATE signing_secrets SET expires_at = now() + CAST(:overlap AS interval) "
     "WHERE tenant_id = :tenant AND expires_at IS NULL"
 )
-_ADD = text(
-    "INSERT INTO signing_secrets (tenant_id, id, sealed) VALUES (:tenant, :id, :sealed) RETURNING created_at"
-)
+_ADD = text("INSERT INTO signing_secrets (tenant_id, id, sealed) VALUES (:tenant, :id, :sealed) RETURNING created_at")
 _END = text("DELETE FROM signing_secrets WHERE tenant_id = :tenant AND id = :id")
 _IN_TURN = text("SELECT pg_advisory_xact_lock(x'73696E67'::int, hashtext(:tenant))")  # "sing": rotations take turns
 
