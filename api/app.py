@@ -10,12 +10,31 @@ from fastapi.middleware.cors import CORSMiddleware
 from api import problems
 from api.dashboard import page
 from api.document import complete
-from api.guards import PREFIX, RequestGate, check_request
+from api.guards import AUTH_PREFIX, PREFIX, RequestGate, check_request
 from api.idempotency import KeepReplies, Replay, on_replay
 from api.limiting import LIMITED
 from api.reference import pages
-from api.routes import bulk, decisions, health, hints, jobs, quota, runs, sessions, usage
+from api.routes import (
+    bulk,
+    decisions,
+    health,
+    hints,
+    jobs,
+    keys,
+    members,
+    quota,
+    runs,
+    sessions,
+    sign_in,
+    signing,
+    usage,
+)
 from api.services import Services
+
+_WITHOUT_CREDENTIALS = (
+    f"{PREFIX}/health",
+    *(f"{AUTH_PREFIX}/{name}" for name in ("sign-in/", "callback/", "sign-out")),
+)
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -38,9 +57,11 @@ def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastA
     app.state.services = services
     problems.install(app)
     app.add_exception_handler(Replay, on_replay)
-    for routes in (bulk, jobs, runs, hints, decisions, sessions, quota, usage):
+    for routes in (bulk, jobs, runs, hints, decisions, sessions, quota, usage, signing, members):
         app.include_router(routes.router, prefix=PREFIX, dependencies=LIMITED)
     app.include_router(health.router, prefix=PREFIX)
+    app.include_router(keys.router, prefix=AUTH_PREFIX, dependencies=LIMITED)
+    app.include_router(sign_in.router, prefix=AUTH_PREFIX)
     app.include_router(health.root)
     pages.install(app)
     if services.anonymous_tenant is not None:
@@ -56,7 +77,7 @@ def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastA
         )
     app.add_middleware(KeepReplies)
     app.add_middleware(RequestGate, observe=services.observe)
-    complete(app, prefix=PREFIX)
+    complete(app, protected=(PREFIX, AUTH_PREFIX), public=_WITHOUT_CREDENTIALS)
     return app
 
 

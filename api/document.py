@@ -1,6 +1,6 @@
 """The OpenAPI document beyond what FastAPI writes by itself: credentials, problems, an example for every answer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -42,8 +42,8 @@ _BY_NAME: dict[str, Any] = {
 }
 
 
-def complete(app: FastAPI, *, prefix: str) -> None:
-    """Extend what `app.openapi` returns. Routes under `prefix` need credentials, its `/health` not."""
+def complete(app: FastAPI, *, protected: Sequence[str], public: Sequence[str]) -> None:
+    """Extend what `app.openapi` returns. Routes below `protected` need credentials, but for those below `public`."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -54,6 +54,7 @@ def complete(app: FastAPI, *, prefix: str) -> None:
         components["securitySchemes"] = {
             "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
             "bearer": {"type": "http", "scheme": "bearer"},
+            "signIn": {"type": "apiKey", "in": "cookie", "name": "__Host-rubato_session"},
         }
         schemas = components.setdefault("schemas", {})
         schemas["Problem"] = PROBLEM
@@ -61,9 +62,9 @@ def complete(app: FastAPI, *, prefix: str) -> None:
             schemas.pop(left_over, None)
         document["servers"] = [{"url": "/"}]
         for path, operations in document["paths"].items():
-            public = not path.startswith(prefix) or path == f"{prefix}/health"
+            is_open = not path.startswith(tuple(protected)) or path.startswith(tuple(public))
             for operation in operations.values():
-                operation["security"] = [] if public else [{"apiKey": []}, {"bearer": []}]
+                operation["security"] = [] if is_open else [{"apiKey": []}, {"bearer": []}, {"signIn": []}]
                 _complete_answers(operation["responses"], schemas)
         app.openapi_schema = document
         return document

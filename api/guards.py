@@ -16,6 +16,7 @@ from api.services import HttpObserver
 from core.errors import Issue
 
 PREFIX = "/api/v1"
+AUTH_PREFIX = "/api/auth"
 LARGEST_BODY = 1024 * 1024  # bytes
 SECURITY = {  # of answers that are data: nothing in them may be run, framed, sniffed, or read by other sites
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -103,9 +104,8 @@ def _query_names(dependant: Dependant) -> Iterator[str]:
 def _template(scope: Scope) -> str:
     """Return the route's template, with the prefix it was included under; never the path, which holds ids."""
     template: str = getattr(scope.get("route"), "path", "unmatched")
-    if template != "unmatched" and scope["path"].startswith(PREFIX) and not template.startswith(PREFIX):
-        return PREFIX + template
-    return template
+    prefix = next((each for each in (PREFIX, AUTH_PREFIX) if scope["path"].startswith(each)), "")
+    return template if template == "unmatched" or template.startswith(prefix) else prefix + template
 
 
 def _added(scope: Scope, given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -38,7 +38,7 @@ class Replay(Exception):
     """The request was answered before."""
 
     def __init__(self, reply: Reply) -> None:
-        self.reply = reply
+        self.reply, self.status = reply, reply.status
         super().__init__("answered before")
 
 

@@ -2,12 +2,12 @@
 
 from fastapi import Depends, Request
 
-from api.auth import Given, Who
+from api.auth import Caller, Given
 from api.problems import Problem
 from core.ports.rates import Rate
 
 
-async def limited(request: Request, given: Given, who: Who) -> None:
+async def limited(request: Request, given: Given, who: Caller) -> None:
     """Count the request, and answer 429 beyond the allowance. Headers as in draft-ietf-httpapi-ratelimit-headers."""
     if given.rates is None:
         return

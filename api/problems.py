@@ -14,7 +14,9 @@ from core.errors import (
     Conflict,
     InvalidInput,
     Issue,
+    KeySpentError,
     LimitReached,
+    NotAllowed,
     NotFound,
     RubatoError,
     Unavailable,
@@ -61,6 +63,19 @@ class Problem(Exception):
 def invalid(pointer: str, code: str, detail: str) -> Problem:
     """Return a 400 for one field."""
     return Problem(400, "invalid_input", detail, issues=[Issue(pointer, code, detail)])
+
+
+def status_of(error: BaseException) -> int:
+    """Return the status that an error is answered with."""
+    if isinstance(error, HTTPException):
+        return error.status_code
+    status: int | None = getattr(error, "status", None)  # of a Problem
+    if status is not None:
+        return status
+    known = {RequestValidationError: 400, InvalidInput: 400, NotAllowed: 403, NotFound: 404, Conflict: 409}
+    if isinstance(error, LimitReached):
+        return 403 if error.retry_after_s is None else 429
+    return next((status for kind, status in {**known, VersionMismatch: 412, Unavailable: 503}.items() if isinstance(error, kind)), 500)
 
 
 def install(app: FastAPI) -> None:
@@ -118,6 +133,11 @@ async def _on_core_error(request: Request, error: Exception) -> JSONResponse:
         return answer(_request_id(request), 400, "invalid_input", str(error), issues=error.issues)
     if isinstance(error, NotFound):
         return answer(_request_id(request), 404, "not_found", str(error))
+    if isinstance(error, NotAllowed):
+        return answer(_request_id(request), 403, error.code, str(error))
+    if isinstance(error, KeySpentError):
+        headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+        return answer(_request_id(request), 429, "key_spent", str(error), headers=headers)
     if isinstance(error, Conflict):
         return answer(_request_id(request), 409, error.code, str(error))
     if isinstance(error, VersionMismatch):

@@ -33,8 +33,8 @@ PROBLEM: dict[str, Any] = {
 }
 _WORDS = {
     400: "The request is not valid; `errors` names each field and what would be accepted.",
-    401: "No valid API key was sent.",
-    403: "The tenant's allowance does not cover it, or the credentials do not; `code` says which.",
+    401: "No valid API key was sent, and nobody is signed in.",
+    403: "Whoever asks is known, and may not, or the tenant's allowance does not cover it; `code` says why.",
     404: "There is no such thing, or it is another tenant's.",
     409: "The state forbids it; `code` says which rule.",
     412: "The job is at another version than `If-Match` names.",

@@ -26,7 +26,7 @@ from api.schemas.runs import RunOut, RunPreview, run_out
 from api.schemas.sessions import SessionOut, session_out
 from api.services import Services
 from core.entities import Definition, Job, JobStatus
-from core.errors import InvalidInput
+from core.errors import InvalidInput, Issue
 from core.ports.store import JobFilter, JobRef
 from core.record import evolve
 from core.usecases.manage_jobs import as_it_is, put_job
@@ -58,7 +58,7 @@ LabelPairs = Annotated[list[str] | None, Query(description="Only jobs with this 
 )
 async def create(body: JobBody, act: Act, who: Who, response: Response) -> JobOut | Response:
     """Store a job and schedule its first run."""
-    definition = body.definition()
+    definition = body.definition(act.given.seal)
     _check_outgoing(act.given, definition)
     job, _ = await act.jobs.register(who.tenant_id, definition)
     response.headers["Location"] = f"/api/v1/jobs/{job.id}"
@@ -81,7 +81,7 @@ async def put(
     """Make the job with this key be so: what the body leaves out gets its default. The same body twice is no edit."""
     if body.key not in (None, key):
         raise invalid("/key", "other_key", "key is not the one in the address; leave it out, or make them equal.")
-    definition = evolve(body.definition(), key=key)
+    definition = evolve(body.definition(act.given.seal), key=key)
     _check_outgoing(act.given, definition)
     job, is_new = await put_job(act.given.store, act.jobs, who.tenant_id, definition)
     if is_new and act.rehearsal is None:
@@ -147,7 +147,7 @@ async def update(job_id: str, request: Request, act: Act, who: Who, response: Re
     JobPatch.check(patch)
 
     def apply(old: Definition) -> Definition:
-        new = patched(old, patch)
+        new = patched(old, patch, act.given.seal)
         if new.action != old.action:
             _check_outgoing(act.given, new)
         return new
@@ -309,7 +309,11 @@ async def _read(given: Services, job: Job, response: Response) -> JobOut:
 
 
 def _check_outgoing(given: Services, definition: Definition) -> None:
-    issues = [*given.check_url(definition.action.url), *given.check_headers(definition.action.headers)]
+    action = definition.action
+    issues = [*given.check_url(action.url), *given.check_headers(action.headers)]
+    for name in action.sealed_headers:
+        where = f"/secretHeaders/{name.replace('~', '~0').replace('/', '~1')}"
+        issues += [Issue(where, issue.code, issue.detail) for issue in given.check_headers({name: ""})]
     if issues:
         raise InvalidInput(issues)
 

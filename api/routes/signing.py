@@ -7,11 +7,9 @@ from fastapi import APIRouter, Body, Response
 from pydantic import Field
 
 from api.acting import NO_STORE, ValidateOnly
-from api.auth import Given, Who
-from api.problems import Problem
+from api.auth import Admin, Given
 from api.routes.documented import previewed, problems
 from api.wire import MS, Instant, Wire
-from core.ports.accounts import Principal
 from core.ports.signing import OVERLAP, SigningSecret
 
 router = APIRouter(tags=["signing"])
@@ -53,9 +51,8 @@ class SecretsOut(Wire):
     responses=problems(403),
     summary="List the signing secrets in force",
 )
-async def index(given: Given, who: Who) -> SecretsOut:
+async def index(given: Given, who: Admin) -> SecretsOut:
     """Return them without their values. None: requests go unsigned."""
-    _admins_only(who)
     return SecretsOut(data=[_out(each) for each in await given.signing.listed(who.tenant_id)])
 
 
@@ -69,13 +66,12 @@ async def index(given: Given, who: Who) -> SecretsOut:
 )
 async def rotate(
     given: Given,
-    who: Who,
+    who: Admin,
     response: Response,
     validate_only: ValidateOnly = False,
     body: Annotated[RotateIn | None, Body(openapi_examples={"default": {"value": {"overlapMs": 86400000}}})] = None,
 ) -> NewSecretOut | Response:
     """Sign with a new secret from now on, and with the former one too while targets take over the new one."""
-    _admins_only(who)
     if validate_only:
         return Response((await index(given, who)).model_dump_json(by_alias=True), media_type="application/json")
     overlap = (body or RotateIn()).overlap_ms * MS
@@ -91,18 +87,12 @@ async def rotate(
     responses={**problems(403, 404), **previewed(SecretsOut)},
     summary="End a signing secret",
 )
-async def end(secret_id: str, given: Given, who: Who, validate_only: ValidateOnly = False) -> Response:
+async def end(secret_id: str, given: Given, who: Admin, validate_only: ValidateOnly = False) -> Response:
     """End it at once: workers stop signing with it within ten seconds."""
-    _admins_only(who)
     if validate_only:
         return Response((await index(given, who)).model_dump_json(by_alias=True), media_type="application/json")
     await given.signing.end(who.tenant_id, secret_id)
     return Response(status_code=204)
-
-
-def _admins_only(who: Principal) -> None:
-    if who.role != "admin":
-        raise Problem(403, "admins_only", "Only the tenant's admins see and change signing secrets.")
 
 
 def _out(secret: SigningSecret) -> SecretOut:

@@ -29,6 +29,8 @@ class HttpRequest(NamedTuple):
     keep_body: bool = True  # False: read and count the body, keep none of it
     signing_secrets: tuple[str, ...] = ()  # `whsec_...`, newest first; with them, `sent_at` is set too
     sent_at: datetime | None = None
+    sealed_headers: Mapping[str, str] = _NO_HEADERS  # ciphertext by name, opened by the dispatcher alone
+    sealed_body: str | None = None
 
 
 class HttpResult(NamedTuple):
@@ -48,9 +50,7 @@ class HttpResult(NamedTuple):
     content_type: str | None = None
     retry_after: str | None = None
     error: str | None = None
-    error_code: str | None = (
-        None  # timeout | connect | blocked_address | protocol | no_url | invalid_url | signing | canceled
-    )
+    error_code: str | None = None  # timeout connect blocked_address protocol no_url invalid_url secret signing canceled
 
 
 class Dispatcher(Protocol):

@@ -12,7 +12,6 @@ import pytest
 from sqlalchemy import text
 
 from api.wire import rfc3339
-from rubato.adapters.postgres.store import PostgresStore
 from tests.integration.apis import JOB, face
 from tests.integration.served import KEY, Served, served
 from tests.processes import ROOT, Answer, call, clean_environment
@@ -57,9 +56,7 @@ def test_r30_an_error_after_the_insert_leaves_no_row(api: Served, monkeypatch: p
     assert ask(api, "GET", "/jobs").body["data"] == []
 
     async def rows() -> int:
-        store = api.services.store
-        assert isinstance(store, PostgresStore)
-        async with store._engine.connect() as connection:
+        async with api.worker._engine.connect() as connection:
             counted: int = (await connection.execute(text("SELECT count(*) FROM jobs"))).scalar_one()
         return counted
 
@@ -148,7 +145,7 @@ def test_r37_a_deleted_job_is_never_claimed_and_its_history_stays_readable(api: 
     job, run = ids["job_id"], ids["run_id"]
     assert ask(api, "DELETE", f"/jobs/{job}").status == 204
     assert ask(api, "GET", f"/jobs/{job}").status == 404
-    claims = api.wait(api.services.store.claim("w9", limit=10, lease=timedelta(seconds=5), ahead=timedelta(days=9)))
+    claims = api.wait(api.worker.claim("w9", limit=10, lease=timedelta(seconds=5), ahead=timedelta(days=9)))
     assert claims.jobs == ()
     assert run in [each["id"] for each in ask(api, "GET", f"/jobs/{job}/runs").body["data"]]
     assert ask(api, "GET", f"/runs/{run}").body["status"] == "succeeded"
@@ -160,11 +157,11 @@ def test_r38_a_paused_job_is_not_claimed_and_resumes_without_a_backlog(api: Serv
     assert ask(api, "POST", f"/jobs/{job['id']}/pause", {"reason": "a move"}).body["nextRunAt"] is None
 
     def claimable() -> int:
-        claimed = api.services.store.claim("w9", limit=10, lease=timedelta(seconds=1), ahead=timedelta(seconds=60))
+        claimed = api.worker.claim("w9", limit=10, lease=timedelta(seconds=1), ahead=timedelta(seconds=60))
         return len(api.wait(claimed).jobs)
 
     assert claimable() == 0
-    now = api.wait(api.services.store.now())
+    now = api.wait(api.worker.now())
     resumed = ask(api, "POST", f"/jobs/{job['id']}/resume").body
     assert resumed["nextRunAt"] >= rfc3339(now)
     assert claimable() == 1

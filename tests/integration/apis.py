@@ -28,7 +28,9 @@ from rubato.adapters.memory.replies import MemoryReplies
 from rubato.adapters.memory.store import MemoryStore
 from rubato.adapters.memory.usage import MemoryUsage
 from rubato.adapters.telemetry import Telemetry
-from tests.unit.fakes import FakeDispatcher, FakeQuota, ScriptedPlanner
+from rubato.adapters.vault import Vault, new_encryption_key
+from tests.unit.fakes import FakeDispatcher, FakeQuota, FakeSigning, ScriptedPlanner
+from tests.unit.identities import no_identity
 
 KEYS = {
     "cron_a": Principal("ten_a", "usr_a", "admin", "key_a"),
@@ -99,14 +101,17 @@ async def face(*, client_host: str = "127.0.0.1", **options: Any) -> AsyncIterat
         "store": store,
         "quota": FakeQuota(),
         "accounts": FixedAccounts(),
+        "identity": no_identity(),
         "clock": clock,
         "planner": plans,
         "check_url": partial(check_url, policy=AddressPolicy()),
         "check_headers": check_headers,
+        "seal": Vault([new_encryption_key()]).seal,
         "metrics": telemetry.exposition(store.backlog),
         "observe": telemetry.observe_http,
         "replies": MemoryReplies(clock, ids),
         "usage": MemoryUsage(store),
+        "signing": FakeSigning(),
         "cursors": Cursors(b"c" * 32),
     }
     app = create_app(Services(**{**made, **options}))  # type: ignore[arg-type]  # fields by name

@@ -78,7 +78,8 @@ async def test_a_tenants_keys_share_its_allowance_and_others_do_not(engine: Asyn
 
 
 async def test_the_shared_storage_does_what_the_library_asks_of_one(engine: AsyncEngine) -> None:
-    storage = PostgresRateStorage(engine)
+    await tenant(engine)
+    storage = PostgresRateStorage(engine, "t")
     assert [await storage.incr("a", 60), await storage.incr("a", 60, 3), await storage.get("a")] == [1, 4, 4]
     assert await storage.get_expiry("a") > datetime.now(UTC).timestamp()
     assert (await storage.get("b"), await storage.get_expiry("b"), await storage.check()) == (0, 0.0, True)

@@ -21,7 +21,8 @@ from core.usecases.bulk import Bulk
 from planner.llm import OfflinePlanner
 from rubato.adapters.memory.replies import MemoryReplies
 from rubato.adapters.memory.usage import MemoryUsage
-from tests.unit.fakes import START
+from tests.unit.fakes import START, FakeSigning
+from tests.unit.identities import no_identity
 from tests.unit.loop import TENANT, Loop, definition, interval_proposal
 
 STATIC = Path(__file__).resolve().parents[2] / "api/dashboard/static"
@@ -74,14 +75,17 @@ def services(loop: Loop, *, anonymous_tenant: str | None = TENANT) -> Services:
         store=loop.store,
         quota=loop.quota,
         accounts=NoAccounts(),
+        identity=no_identity(),
         clock=loop.clock,
         planner=None,
         check_url=lambda url: [],
         check_headers=lambda headers: [],
+        seal=lambda plain: plain,
         metrics=metrics,
         observe=observe,
         replies=MemoryReplies(loop.clock, loop.ids),
         usage=MemoryUsage(loop.store),
+        signing=FakeSigning(),
         cursors=Cursors(b"c" * 32),
         anonymous_tenant=anonymous_tenant,
     )

@@ -117,3 +117,16 @@ def test_the_example_names_every_setting_and_is_accepted_as_it_stands() -> None:
     names = {line.partition("=")[0] for line in example.read_text().splitlines() if line and not line.startswith("#")}
     assert names == {str(field.alias) for field in Settings.model_fields.values()}
     assert load({}, dotenv=example).settings == load({}, dotenv=NOWHERE).settings
+
+
+def test_an_oauth_app_is_given_whole_or_not_at_all() -> None:
+    for name in ("GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET"):
+        with pytest.raises(ConfigurationError, match="GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET go together"):
+            load({name: "x"}, dotenv=NOWHERE)
+
+
+def test_a_prefix_of_keys_is_short_plain_and_ends_in_an_underscore() -> None:
+    assert load({"RUBATO_API_KEY_PREFIX": "acme_"}, dotenv=NOWHERE).settings.api_key_prefix == "acme_"
+    for prefix in ("acme", "Acme_", "_", "acme__x", "a" * 20 + "_"):
+        with pytest.raises(ConfigurationError, match="RUBATO_API_KEY_PREFIX"):
+            load({"RUBATO_API_KEY_PREFIX": prefix}, dotenv=NOWHERE)

@@ -278,13 +278,6 @@ CLAIM_PLAN = text(
     """
 )
 
-BACKLOG = text(
-    """
-    SELECT count(*) FILTER (WHERE ready_at <= statement_timestamp()) AS due,
-           coalesce(extract(epoch FROM statement_timestamp() - min(ready_at)), 0) AS age,
-           (SELECT count(*) FROM schedules WHERE status = 'parked') AS parked
-    FROM (SELECT ready_at FROM schedules WHERE ready_at <= statement_timestamp() LIMIT 100000) AS waiting
-    """
-)
+BACKLOG = text("SELECT due, age, parked FROM rubato_backlog()")
 
 WAKE = "SELECT pg_notify('rubato_wake', '')"

@@ -24,9 +24,9 @@ SWEPT = 100
 
 _HIT = text(
     """
-    INSERT INTO request_windows AS w (counted, hits, closes_at)
-    VALUES (:counted, :amount, now() + make_interval(secs => :expiry))
-    ON CONFLICT (counted) DO UPDATE SET
+    INSERT INTO request_windows AS w (tenant_id, counted, hits, closes_at)
+    VALUES (:tenant, :counted, :amount, now() + make_interval(secs => :expiry))
+    ON CONFLICT (tenant_id, counted) DO UPDATE SET
         hits = CASE WHEN w.closes_at <= now() THEN excluded.hits ELSE w.hits + excluded.hits END,
         closes_at = CASE WHEN w.closes_at <= now() THEN excluded.closes_at ELSE w.closes_at END
     RETURNING hits, greatest(0, ceil(extract(epoch FROM closes_at - now())))::int AS left_s
@@ -35,14 +35,17 @@ _HIT = text(
 _SWEEP = text(
     """
     DELETE FROM request_windows w USING (
-        SELECT counted FROM request_windows WHERE closes_at < now() - interval '1 hour'
-        LIMIT :swept FOR UPDATE SKIP LOCKED
-    ) AS old WHERE w.counted = old.counted
+        SELECT tenant_id, counted FROM request_windows
+        WHERE tenant_id = :tenant AND closes_at < now() - interval '1 hour' LIMIT :swept FOR UPDATE SKIP LOCKED
+    ) AS old WHERE w.tenant_id = old.tenant_id AND w.counted = old.counted
     """
 )
 _READ = text(
-    "SELECT hits, extract(epoch FROM closes_at)::float8 AS closes FROM request_windows WHERE counted = :counted"
+    "SELECT hits, extract(epoch FROM closes_at)::float8 AS closes FROM request_windows "
+    "WHERE tenant_id = :tenant AND counted = :counted"
 )
+_FORGET = text("DELETE FROM request_windows WHERE tenant_id = :tenant AND counted = :counted")
+_FORGET_ALL = text("DELETE FROM request_windows WHERE tenant_id = :tenant")
 _ALLOWANCES = text(
     """
     SELECT t.requests_per_minute AS tenant,
@@ -53,14 +56,14 @@ _ALLOWANCES = text(
 
 
 class PostgresRateStorage(Storage):
-    """What `limits` counts in. Times are the database's. `seen`: each window as it was counted last, and the seconds
+    """What `limits` counts one tenant's requests in. Times are the database's. `seen`: each window as it was counted last, and the seconds
     it has left, so that they need not be asked for again."""
 
     STORAGE_SCHEME = ["rubato+postgresql"]  # noqa: RUF012 - declared so by the library
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, tenant_id: str) -> None:
         super().__init__()
-        self._engine = engine
+        self._engine, self._tenant_id = engine, tenant_id
         self.seen: dict[str, tuple[int, int]] = {}
 
     @property
@@ -71,12 +74,12 @@ class PostgresRateStorage(Storage):
     async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         """Count, in a new window if the last one is over; return the count."""
         async with transaction(self._engine) as connection:
-            hit = {"counted": key, "expiry": expiry, "amount": amount}
+            hit = {"tenant": self._tenant_id, "counted": key, "expiry": expiry, "amount": amount}
             row = (await connection.execute(_HIT, hit)).mappings().one()
             hits: int = row["hits"]
             self.seen[key] = hits, row["left_s"]
             if hits == amount:
-                await connection.execute(_SWEEP, {"swept": SWEPT})
+                await connection.execute(_SWEEP, {"tenant": self._tenant_id, "swept": SWEPT})
             return hits
 
     async def get(self, key: str) -> int:
@@ -97,16 +100,16 @@ class PostgresRateStorage(Storage):
     async def reset(self) -> int | None:
         """Forget every count."""
         async with transaction(self._engine) as connection:
-            return (await connection.execute(text("DELETE FROM request_windows"))).rowcount
+            return (await connection.execute(_FORGET_ALL, {"tenant": self._tenant_id})).rowcount
 
     async def clear(self, key: str) -> None:
         """Forget one."""
         async with transaction(self._engine) as connection:
-            await connection.execute(text("DELETE FROM request_windows WHERE counted = :counted"), {"counted": key})
+            await connection.execute(_FORGET, {"tenant": self._tenant_id, "counted": key})
 
     async def _row(self, key: str) -> Any:
         async with transaction(self._engine) as connection:
-            return (await connection.execute(_READ, {"counted": key})).mappings().first()
+            return (await connection.execute(_READ, {"tenant": self._tenant_id, "counted": key})).mappings().first()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ class PostgresRates:
         counted: list[tuple[str, int, tuple[str, ...]]] = [("tenant", allowed.tenant, (tenant_id,))]
         if key_id is not None and allowed.key is not None:
             counted.insert(0, ("key", allowed.key, (tenant_id, key_id)))
-        storage = PostgresRateStorage(self._engine)
+        storage = PostgresRateStorage(self._engine, tenant_id)
         limiter = FixedWindowRateLimiter(storage)
         rates = []
         for name, limit, whose in counted:

@@ -45,13 +45,13 @@ STATEMENTS = (
     # Counts of a minute: written at every request, worth nothing after a crash.
     """
     CREATE UNLOGGED TABLE request_windows (
+        tenant_id TEXT COLLATE "C" NOT NULL,
         counted TEXT COLLATE "C" NOT NULL,
         hits BIGINT NOT NULL,
         closes_at TIMESTAMP WITH TIME ZONE NOT NULL,
-        CONSTRAINT pk_request_windows PRIMARY KEY (counted)
+        CONSTRAINT pk_request_windows PRIMARY KEY (tenant_id, counted)
     ) WITH (fillfactor = 50)
     """,
-    "CREATE INDEX ix_request_windows_closes ON request_windows (closes_at)",
 )
 
 
