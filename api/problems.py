@@ -75,7 +75,8 @@ def status_of(error: BaseException) -> int:
     known = {RequestValidationError: 400, InvalidInput: 400, NotAllowed: 403, NotFound: 404, Conflict: 409}
     if isinstance(error, LimitReached):
         return 403 if error.retry_after_s is None else 429
-    return next((status for kind, status in {**known, VersionMismatch: 412, Unavailable: 503}.items() if isinstance(error, kind)), 500)
+    known |= {VersionMismatch: 412, Unavailable: 503}
+    return next((status for kind, status in known.items() if isinstance(error, kind)), 500)
 
 
 def install(app: FastAPI) -> None:

@@ -56,8 +56,8 @@ _ALLOWANCES = text(
 
 
 class PostgresRateStorage(Storage):
-    """What `limits` counts one tenant's requests in. Times are the database's. `seen`: each window as it was counted last, and the seconds
-    it has left, so that they need not be asked for again."""
+    """What `limits` counts one tenant's requests in. Times are the database's. `seen`: each window as it was counted
+    last, and the seconds it has left, so that they need not be asked for again."""
 
     STORAGE_SCHEME = ["rubato+postgresql"]  # noqa: RUF012 - declared so by the library
 

@@ -39,7 +39,8 @@ _WRITE_SIGNING = text(
 
 
 class Rotated(NamedTuple):
-    """How many versions of jobs hold secrets, and signing secrets there are, were sealed anew, and could not be opened (they were left as they are)."""
+    """How many versions of jobs hold secrets, and signing secrets there are; how many were sealed anew, and could not be
+    opened (they were left as they are)."""
 
     seen: int
     renewed: int
@@ -47,7 +48,9 @@ class Rotated(NamedTuple):
 
 
 async def rotate_secrets(engine: AsyncEngine, renew: Callable[[str], str | None]) -> Rotated:
-    """Seal every secret of jobs and every signing secret under the newest key. `renew` returns None for what already is, and raises SecretLostError.
+    """Seal every secret of jobs and every signing secret under the newest key.
+
+    `renew` returns None for what already is, and raises SecretLostError.
 
     What is cut off goes on where it was when it is called again. A version's secrets are never edited by anybody else.
     """

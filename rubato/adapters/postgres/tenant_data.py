@@ -24,7 +24,14 @@ _TYPES = {"tenants": "tenant", "job_versions": "jobVersion", "api_keys": "apiKey
 _LEFT_OUT = "ARRAY['hash', 'lookup', 'secret_body', 'sealed']"
 _OWNED = [table for table in metadata.sorted_tables if "tenant_id" in table.columns]
 _PASSING = {"idempotency_keys", "request_windows"}  # the API's own memory of a day and a minute; not exported
-_FEW_ROWS = _PASSING | {"users", "api_keys", "sign_ins", "invitations", "audit_entries", "signing_secrets"}  # deleted unread, in one statement
+_FEW_ROWS = _PASSING | {  # deleted unread, in one statement
+    "users",
+    "api_keys",
+    "sign_ins",
+    "invitations",
+    "audit_entries",
+    "signing_secrets",
+}
 
 
 class PostgresTenantData:
