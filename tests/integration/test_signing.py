@@ -19,6 +19,7 @@ from rubato.adapters.http.isolated import IsolatedDispatcher
 from rubato.adapters.http.signing import SigningDispatcher
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres.signing import PostgresSigningSecrets
+from tests.integration.apis import face
 from tests.processes import ROOT, Target, target
 
 SNIPPETS = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/signatures.md").read_text(), re.MULTILINE | re.DOTALL)
@@ -162,3 +163,19 @@ async def test_a_secret_is_sealed_at_rest_and_ends_when_it_is_told_to(
         await secrets.end("other", made.id)
     await secrets.end("t", made.id)
     assert (await secrets.listed("t"), await secrets.values("t")) == ([], ())
+
+
+async def test_secrets_are_managed_by_api_and_shown_once() -> None:
+    async with face() as api:
+        rehearsed = await api.call("POST", "/api/v1/signing-secrets?validateOnly=true")
+        assert (rehearsed.status_code, rehearsed.json()["data"]) == (200, [])
+        made = await api.call("POST", "/api/v1/signing-secrets", {"overlapMs": 0})
+        assert made.status_code == 201
+        assert made.json()["secret"].startswith("whsec_")
+        assert made.headers["cache-control"] == "no-store"
+        listed = await api.call("GET", "/api/v1/signing-secrets")
+        assert [each["id"] for each in listed.json()["data"]] == [made.json()["id"]]
+        assert "whsec_" not in listed.text
+        assert (await api.call("POST", "/api/v1/signing-secrets", {"overlapMs": -1})).status_code == 400
+        path = f"/api/v1/signing-secrets/{made.json()['id']}"
+        assert [(await api.call("DELETE", path)).status_code for _ in range(2)] == [204, 404]
