@@ -66,6 +66,9 @@ def complete(app: FastAPI, *, protected: Sequence[str], public: Sequence[str]) -
             for operation in operations.values():
                 operation["security"] = [] if is_open else [{"apiKey": []}, {"bearer": []}, {"signIn": []}]
                 _complete_answers(operation["responses"], schemas)
+                for content in operation.get("requestBody", {}).get("content", {}).values():
+                    if not {"example", "examples"} & set(content):
+                        content["example"] = sample(content["schema"], schemas)
         app.openapi_schema = document
         return document
 

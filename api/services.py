@@ -8,6 +8,7 @@ from api.paging import Cursors
 from core.errors import Issue
 from core.ports.accounts import Accounts, Audit, Keys, Members, Provider, SignIns, TenantData
 from core.ports.clock import Clock
+from core.ports.flags import Flags
 from core.ports.quota import Quota
 from core.ports.rates import Rates
 from core.ports.replies import Replies
@@ -19,6 +20,7 @@ from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
+from core.usecases.switch_planner import SwitchPlanner
 
 
 class PlanNow(Protocol):
@@ -77,6 +79,8 @@ class Services:
     accounts: Accounts
     identity: Identity
     clock: Clock
+    flags: Flags
+    switches: SwitchPlanner
     planner: PlanNow | None
     check_url: Callable[[str], list[Issue]]
     check_headers: Callable[[Mapping[str, str]], list[Issue]]

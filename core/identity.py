@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -124,6 +124,11 @@ class AuditEntry:
     request_id: str
     status: int | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+def scopes_from(names: Collection[str]) -> frozenset[Scope]:
+    """Read scopes; names of a later release are left out."""
+    return frozenset(scope for scope in Scope if scope.value in names)
 
 
 def compose_key(prefix: str, lookup: str, secret: int) -> str:

@@ -7,7 +7,7 @@ import hmac
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,13 +23,16 @@ from api.app import create_app
 from api.paging import Cursors
 from api.services import Identity, Services
 from core.errors import ConfigurationError, Unavailable
+from core.modes import EVERYBODY
 from core.ports.planner import Planner
 from core.usecases.bulk import Bulk
+from core.quota import Price
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.plan_due import PlanDue
 from core.usecases.run_due import RunDue
+from core.usecases.switch_planner import SwitchPlanner
 from planner.llm import LlmPlanner, OfflinePlanner
 from planner.models import openai_model
 from rubato.adapters.clock import SystemClock
@@ -43,9 +46,11 @@ from rubato.adapters.http.signing import SigningDispatcher
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres import access
 from rubato.adapters.postgres.accounts import PostgresAccounts
+from rubato.adapters.postgres.allowances import PostgresAllowances
 from rubato.adapters.postgres.audit import PostgresAudit
 from rubato.adapters.postgres.embedded import EmbeddedPostgres
 from rubato.adapters.postgres.engine import CALL_S, IDLE_IN_TRANSACTION_S, Engine, connect, wait_until_ready
+from rubato.adapters.postgres.flags import PostgresFlags
 from rubato.adapters.postgres.keys import PostgresKeys, new_key
 from rubato.adapters.postgres.members import PostgresMembers
 from rubato.adapters.postgres.migrate import ensure_partitions, migrate, require_schema
@@ -92,6 +97,7 @@ class Core:
     open: Callable[..., Engine]  # another one, with the same limits
     store: PostgresStore
     quota: PostgresQuota
+    flags: PostgresFlags
     cron: CroniterCron
     clock: SystemClock
     ids: SystemIds
@@ -112,8 +118,6 @@ class Core:
 async def core(settings: Settings, url: str, *, application: str) -> AsyncIterator[Core]:
     """Connect, waiting for the database as long as the settings say."""
     policy, vault = AddressPolicy(settings.egress_allow), cache(partial(_vault, settings))
-    if settings.environment != "development":
-        vault()  # it is made when it is needed, and refused at the start where it cannot be made
     lease_s = settings.lock_ttl_ms / 1000
     idle_s, whole_s = min(IDLE_IN_TRANSACTION_S, lease_s / IDLES_A_LEASE), min(CALL_S, lease_s / WHOLES_A_LEASE)
     limited = partial(connect, url, idle_s=idle_s, whole_s=whole_s)
@@ -141,6 +145,7 @@ async def core(settings: Settings, url: str, *, application: str) -> AsyncIterat
                 clock=clock,
             ),
             quota=PostgresQuota(engine, ids),
+            flags=PostgresFlags(engine),
             cron=CroniterCron(),
             clock=clock,
             ids=ids,
@@ -190,9 +195,45 @@ async def rotate_all_secrets(settings: Settings) -> Rotated:
         return await rotate_secrets(engine, vault.renew)
 
 
+async def switch_planning(settings: Settings, mode: str, *, tenant: str | None, reason: str | None) -> str:
+    """Turn the switch of planning for everybody or one tenant; return what was done, in a sentence."""
+    async with core(settings, database_url(settings), application="rubato planning") as shared:
+        await require_schema(shared.login, access.ENGINE)
+        switches = SwitchPlanner(shared.store, shared.flags, shared.cron)
+        flag, count = await switches.turn(tenant or EVERYBODY, mode, by="operator", reason=reason)
+    whom = f"tenant {tenant}" if tenant else "everybody"
+    return f"Planning is {flag.value} for {whom}; {count} job(s) that a hint steered were decided again."
+
+
+async def planning_status(settings: Settings, *, tenant: str | None) -> list[str]:
+    """Return the switches that are set for everybody and a tenant, and their latest turns, a line each."""
+    async with core(settings, database_url(settings), application="rubato planning") as shared:
+        await require_schema(shared.login, access.ENGINE)
+        scopes = [EVERYBODY, tenant] if tenant else [EVERYBODY]
+        flags = await shared.flags.read(scopes)
+        turns = [change for scope in scopes for change in await shared.flags.changes(scope, limit=10)]
+    lines = [f"{each.scope or 'everybody'}: {each.name} is {each.value}" for each in flags] or ["Nothing was switched."]
+    for each in turns:
+        why = f" ({each.reason})" if each.reason else ""
+        was = each.old_value or "unset"
+        lines.append(
+            f"  {each.changed_at:%Y-%m-%d %H:%M:%S} {each.scope or 'everybody'}: {was} -> {each.new_value} "
+            f"by {each.changed_by}{why}"
+        )
+    return lines
+
+
+async def set_allowances(settings: Settings, values: Mapping[str, int | None], *, tenant: str | None) -> None:
+    """Set a tenant's allowances, or (without one) the ceilings over all tenants; None lifts a ceiling."""
+    async with core(settings, database_url(settings), application="rubato quota") as shared:
+        await require_schema(shared.login, access.ENGINE)
+        await PostgresAllowances(shared.login).set(values, tenant=tenant)
+
+
 async def run_api(settings: Settings) -> None:
     """Serve the API until a signal."""
     pepper = _pepper(settings)
+    _require_keys(settings)
     origin = settings.public_url or f"http://{settings.host}:{settings.port}"
     async with (
         core(settings, database_url(settings), application="rubato api") as shared,
@@ -224,6 +265,7 @@ def _collect_garbage_seldom() -> None:
 async def run_worker(settings: Settings, *, only: str | None) -> None:
     """Run what is due, and plan, until a signal; `only`: `run` or `plan`."""
     _collect_garbage_seldom()
+    _require_keys(settings)
     async with (
         core(settings, database_url(settings), application="rubato worker") as shared,
         _worker(shared, only=only) as supervisor,
@@ -357,6 +399,7 @@ class Front:
 
     store: PostgresStore
     quota: PostgresQuota
+    flags: PostgresFlags
     accounts: PostgresAccounts
     identity: Identity
     replies: PostgresReplies
@@ -377,6 +420,7 @@ async def _front(shared: Core, pepper: bytes, origin: str) -> AsyncIterator[Fron
         yield Front(
             store=PostgresStore(tenant, ids, operator_minimum=minimum, clock=shared.clock),
             quota=PostgresQuota(tenant, ids),
+            flags=PostgresFlags(tenant),
             accounts=PostgresAccounts(credentials, ids, pepper=pepper),
             identity=Identity(
                 keys=PostgresKeys(tenant, ids, pepper=pepper, prefix=settings.api_key_prefix),
@@ -426,6 +470,8 @@ def _services(shared: Core, front: Front, planner: Planner | None, *, anonymous_
         explain=Explain(store, shared.cron),
         store=store,
         quota=front.quota,
+        flags=front.flags,
+        switches=SwitchPlanner(store, front.flags, shared.cron),
         accounts=front.accounts,
         identity=front.identity,
         clock=shared.clock,
@@ -492,10 +538,10 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
             services.append(runner)
             services.append(renew_service(runs, shared.telemetry))
             services.append(lease_service(runs, shared.telemetry))
-            services.append(maintenance_service(partial(_maintain, shared.engine), shared.telemetry))
+            services.append(maintenance_service(partial(_maintain, shared), shared.telemetry))
             services.append(allowance_service(partial(hold_to_runs_per_day, shared.engine), shared.telemetry))
             if plans is not None:
-                _plan_after_runs(runs, plans)
+                runs.on_passed = plans.wake  # within one process it need not wait for the plan loop's next look
         supervisor = Supervisor(services, runs)
         try:
             yield supervisor
@@ -505,25 +551,29 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
             await _close(planner)
 
 
-async def _maintain(engine: Engine) -> None:
-    await ensure_partitions(engine)
-    await remove_deleted_tenants(engine)
-    await remove_old_audit_entries(engine)
-
-
-def _plan_after_runs(runs: RunDue, plans: Service) -> None:
-    """Within one process a settled run need not wait for the plan loop's next look."""
-    ready = runs.on_ready
-
-    def both(seconds: float) -> None:
-        ready(seconds)
-        plans.wake()
-
-    runs.on_ready = both
+async def _maintain(shared: Core) -> None:
+    """Make the coming days' partitions, charge what planners that died had reserved, forget jobs' closed hours, and
+    remove what deleted tenants and old entries of the audit left."""
+    await ensure_partitions(shared.engine)
+    await shared.quota.charge_lost()
+    await shared.quota.forget_closed()
+    await remove_deleted_tenants(shared.engine)
+    await remove_old_audit_entries(shared.engine)
 
 
 def _plan_due(shared: Core, planner: Planner, store: PostgresStore, quota: PostgresQuota) -> PlanDue:
-    return PlanDue(store, planner, quota, shared.cron, shared.clock, shared.ids, shared.telemetry)
+    if isinstance(planner, LlmPlanner):
+        shared.telemetry.watch_breakers(planner.open_breakers)
+    return PlanDue(
+        store,
+        planner,
+        quota,
+        shared.cron,
+        shared.clock,
+        shared.ids,
+        shared.telemetry,
+        prices={name: Price(*price) for name, price in shared.settings.prices.items()},
+    )
 
 
 def _planner(settings: Settings) -> Planner | None:
@@ -634,6 +684,12 @@ def _port(bound: socket.socket) -> int:
 def _worker_id(shared: Core) -> str:
     """Return an id of this boot: a restarted worker is another worker."""
     return f"wrk_{socket.gethostname()[:40]}_{os.getpid()}_{shared.ids.entropy()[:8]}"
+
+
+def _require_keys(settings: Settings) -> None:
+    """Refuse a start that could not seal or open secrets; development makes its key when a secret first needs one."""
+    if settings.environment != "development":
+        _vault(settings)
 
 
 def encryption_key() -> str:

@@ -60,7 +60,8 @@ class RunDue:
 
     `ahead`: how long before its slot a job may be claimed. `ramp`: how long admission grows after a start or an outage.
     `isolated`: sends in a process of its own what has killed workers before. `on_ready(seconds)`: told when a settled
-    job is due again; `on_room()`: told when there is room again after a turn that found none.
+    job is due again; `on_passed()`: told when one may be planned; `on_room()`: told when there is room again after a
+    turn that found none.
     """
 
     store: Store
@@ -79,6 +80,7 @@ class RunDue:
     buckets: Sequence[int] | None = None
     isolated: Dispatcher | None = None
     on_ready: Callable[[float], None] = lambda seconds: None
+    on_passed: Callable[[], None] = lambda: None
     on_room: Callable[[], None] = lambda: None
     _pace: Pace = field(init=False)
     _places: Places = field(init=False)
@@ -466,6 +468,9 @@ class RunDue:
         ready_at, decision = change.job.schedule.ready_at, change.decision
         if ready_at is not None and decision is not None:
             self.on_ready((ready_at - decision.decided_at).total_seconds())
+        plan_at = change.job.schedule.planning.ready_at
+        if plan_at is not None and decision is not None and plan_at <= decision.decided_at:
+            self.on_passed()
 
     # leases
 

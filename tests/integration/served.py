@@ -26,6 +26,7 @@ from core.usecases.manage_hints import HintDraft, ManageHints
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.plan_due import PlanDue
 from core.usecases.settle import Finished, settle
+from core.usecases.switch_planner import SwitchPlanner
 from rubato.adapters.clock import SystemClock
 from rubato.adapters.cron import CroniterCron
 from rubato.adapters.http.guard import AddressPolicy, check_url
@@ -35,6 +36,7 @@ from rubato.adapters.postgres import access
 from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.audit import PostgresAudit
 from rubato.adapters.postgres.engine import Engine, connect
+from rubato.adapters.postgres.flags import PostgresFlags
 from rubato.adapters.postgres.keys import PostgresKeys
 from rubato.adapters.postgres.members import PostgresMembers
 from rubato.adapters.postgres.quota import PostgresQuota
@@ -105,7 +107,7 @@ class Served:
         member, *_ = (await given.identity.members.list(Principal(self.tenant, "", "admin")))[0]
         made = {"job_id": job.id, "run_id": claim.run_id, "hint_id": hint.id, "session_id": session.id}
         secret, _ = await given.signing.rotate(self.tenant, overlap=timedelta(hours=1))
-        return {**made, "member_id": member.id, "secret_id": secret.id, "key": "a-key"}
+        return {**made, "member_id": member.id, "name": "planner", "secret_id": secret.id, "key": "a-key"}
 
 
 @contextmanager
@@ -163,6 +165,8 @@ async def _furnished(
         explain=Explain(store, cron),
         store=store,
         quota=quota,
+        flags=(flags := PostgresFlags(tenant)),
+        switches=SwitchPlanner(store, flags, cron),
         accounts=accounts,
         identity=identity,
         clock=clock,

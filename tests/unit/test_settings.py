@@ -31,6 +31,10 @@ URL = "postgresql://user:hidden@db.example:5432/rubato"
         ("RUBATO_SECRET", "short", "openssl rand -hex 32"),
         ("DATABASE_URL", "mysql://localhost/x", "postgresql://user:password@host:5432/database"),
         ("DATABASE_URL", "somewhere", "postgresql://user:password@host:5432/database"),
+        ("RUBATO_PRICES", "gpt-5-mini", "does not look like model=0.25/2"),
+        ("RUBATO_PRICES", "m=0.25", "does not look like model=0.25/2"),
+        ("RUBATO_PRICES", "m=-1/2", "a price below 0"),
+        ("RUBATO_PRICES", "m=nan/2", "a price below 0"),
         ("RUBATO_PORT", "3000", "is not a setting"),
         ("RUBATO_PLANER", "off", "Did you mean RUBATO_PLANNER?"),
         ("RUBATO_SECRET_FILE", "/nonexistent/secret", "cannot be read"),
@@ -130,3 +134,8 @@ def test_a_prefix_of_keys_is_short_plain_and_ends_in_an_underscore() -> None:
     for prefix in ("acme", "Acme_", "_", "acme__x", "a" * 20 + "_"):
         with pytest.raises(ConfigurationError, match="RUBATO_API_KEY_PREFIX"):
             load({"RUBATO_API_KEY_PREFIX": prefix}, dotenv=NOWHERE)
+
+
+def test_prices_are_read_by_model() -> None:
+    settings = load({"RUBATO_PRICES": "gpt-5-mini=0.25/2, a=b=1/4"}, dotenv=NOWHERE).settings
+    assert settings.prices == {"gpt-5-mini": (0.25, 2.0), "a=b": (1.0, 4.0)}

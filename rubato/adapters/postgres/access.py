@@ -24,7 +24,8 @@ TENANT, ENGINE, IDENTITY = "rubato_tenant", "rubato_engine", "rubato_identity"
 ROLES = (TENANT, ENGINE, IDENTITY)
 SETTING = "rubato.tenant"
 
-_ALL, _READ, _NONE = "SELECT, INSERT, UPDATE, DELETE", "SELECT", ""
+_ALL, _READ = "SELECT, INSERT, UPDATE, DELETE", "SELECT"
+_EVERYBODYS = "rubato_everybodys"  # the policy by which a tenant sees rows that are everybody's
 _OF_JOBS = {TENANT: _ALL, ENGINE: _ALL}
 
 # What each role may do; a table that is missing here is closed to all of them, and a test says so.
@@ -45,6 +46,11 @@ GRANTS: dict[str, dict[str, str]] = {
     "sessions": _OF_JOBS,
     "quota_windows": _OF_JOBS,
     "quota_reservations": _OF_JOBS,
+    # Switches of everybody are read by all and turned by the operator; ceilings and their counts are everybody's.
+    "flags": {TENANT: "SELECT, INSERT, UPDATE", ENGINE: _ALL},
+    "flag_changes": {TENANT: "SELECT, INSERT", ENGINE: _ALL},
+    "quota_ceilings": {TENANT: _READ, ENGINE: _ALL},
+    "quota_ceiling_windows": {TENANT: "SELECT, INSERT, UPDATE", ENGINE: _ALL},
     # A deleted tenant's last rows go with its jobs, by a worker.
     "users": {TENANT: _ALL, ENGINE: "SELECT (tenant_id), DELETE", IDENTITY: _ALL},
     "api_keys": {TENANT: _ALL, ENGINE: "SELECT (tenant_id), DELETE", IDENTITY: _ALL},
@@ -157,13 +163,15 @@ def _of_table(table: Table) -> Iterator[str]:
     name, grants = table.name, GRANTS.get(table.name, {})
     yield f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY"
     yield f"ALTER TABLE {name} FORCE ROW LEVEL SECURITY"
-    for role in ("owner", *ROLES):
-        yield f"DROP POLICY IF EXISTS {_policy(role)} ON {name}"
+    for policy in (*(_policy(role) for role in ("owner", *ROLES)), _EVERYBODYS):
+        yield f"DROP POLICY IF EXISTS {policy} ON {name}"
     yield f"CREATE POLICY {_policy('owner')} ON {name} TO CURRENT_USER USING (true)"
     yield f"REVOKE ALL ON {name} FROM PUBLIC, {', '.join(ROLES)}"
     for role, privileges in grants.items():
         yield f"GRANT {privileges} ON {name} TO {role}"
         yield f"CREATE POLICY {_policy(role)} ON {name} TO {role} USING ({_sees(table, role)})"
+    if name == "flags":
+        yield f"CREATE POLICY {_EVERYBODYS} ON {name} FOR SELECT TO {TENANT} USING (scope = '')"
 
 
 def _policy(role: str) -> str:
@@ -172,7 +180,11 @@ def _policy(role: str) -> str:
 
 def _sees(table: Table, role: str) -> str:
     """Return which rows a role sees, and may write. `true` is folded away: the engine's statements pay nothing."""
-    if role != TENANT:
-        return "true"
-    column = "id" if table.name == "tenants" else "tenant_id"
-    return f"{column} = current_setting('{SETTING}', true)"
+    column = owner_column(table)
+    return f"{column} = current_setting('{SETTING}', true)" if role == TENANT and column else "true"
+
+
+def owner_column(table: Table) -> str | None:
+    """Return the column that says whose a row is; None where rows are nobody's."""
+    names = {"tenants": "id", "flags": "scope", "flag_changes": "scope"}
+    return names.get(table.name, "tenant_id" if "tenant_id" in table.columns else None)

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.errors import KeySpentError
-from core.identity import ALL_SCOPES, Scope, lookup_of, start_of
+from core.identity import ALL_SCOPES, lookup_of, scopes_from, start_of
 from core.ports.accounts import Principal
 from core.ports.ids import Ids
 from rubato.adapters.postgres.engine import to_json, transaction
@@ -150,8 +150,7 @@ class PostgresAccounts:
         if row["is_stale"]:
             used = text("UPDATE api_keys SET last_used_at = now() WHERE tenant_id = :tenant AND id = :id")
             await connection.execute(used, own)
-        known = frozenset(Scope(each) for each in row["scopes"] if each in Scope)
-        return Principal(row["tenant_id"], row["user_id"], row["role"], row["id"], known)
+        return Principal(row["tenant_id"], row["user_id"], row["role"], row["id"], scopes_from(row["scopes"]))
 
 
 async def _take_use(connection: AsyncConnection, own: dict[str, Any]) -> None:

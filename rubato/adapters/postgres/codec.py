@@ -40,6 +40,7 @@ from core.entities import (
     Trigger,
 )
 from core.ids import bucket_of
+from core.modes import lowest
 from core.sessions import Outcome, Plan, Session, ToolCall, Usage, Verdict
 
 Row = Mapping[Any, Any]
@@ -78,6 +79,7 @@ def limits_from(row: Row, operator_minimum: timedelta) -> Limits:
         pause_share=row["pause_share"],
         max_jobs=row["max_jobs"],
         suspended=row["suspended_reason"],
+        planner=lowest(map(PlannerMode, row["planner_flags"] or ())),
     )
 
 
@@ -194,6 +196,8 @@ def schedule_to(schedule: Schedule, version: int) -> dict[str, Any]:
         "plan_token": planning.token,
         "plan_ready_at": planning.ready_at,
         "plan_last_run_at": planning.last_run_at,
+        "plan_analysis_at": planning.next_analysis_at,
+        "plan_gate": planning.gate,
     }
 
 
@@ -240,6 +244,8 @@ def schedule_from(row: Row) -> Schedule:
             token=row["plan_token"],
             ready_at=row["plan_ready_at"],
             last_run_at=row["plan_last_run_at"],
+            next_analysis_at=row["plan_analysis_at"],
+            gate=row["plan_gate"] or b"",
         ),
     )
 
@@ -269,6 +275,7 @@ _RUN_PLAIN = (
     "skipped_more",
     "discarded",
     "session_id",
+    "gate",
 )
 
 
@@ -280,6 +287,7 @@ def run_to(run: Run) -> dict[str, Any]:
         "error_message": clean(run.error_message),
         "response_excerpt": clean(run.response_excerpt),
         "retry_after": clean(run.retry_after),
+        "gate": clean(run.gate),
         "bucket": bucket_of(run.job_id),
         "status": run.status.value,
         "trigger": run.trigger.value,
@@ -441,6 +449,9 @@ def session_to(session: Session) -> dict[str, Any]:
         "error": clean(plan.error),
         "hint_ids": list(session.hint_ids),
         "decision": session.decision,
+        "woken_by": session.woken_by,
+        "mode": session.mode.value if session.mode else None,
+        "cost_usd": session.cost_usd,
     }
 
 
@@ -474,6 +485,9 @@ def session_from(row: Row) -> Session:
         run_id=row["run_id"],
         hint_ids=tuple(row["hint_ids"]),
         decision=decision_from(row["decision"]) if row["decision"] else None,
+        woken_by=row["woken_by"],
+        mode=PlannerMode(row["mode"]) if row["mode"] else None,
+        cost_usd=row["cost_usd"],
     )
 
 

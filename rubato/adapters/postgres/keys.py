@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, insert, select, text, update
+from sqlalchemy import RowMapping, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.errors import InvalidInput, Issue, NotFound
-from core.identity import BASE62, LOOKUP_CHARS, ApiKey, KeyDraft, KeyUse, Scope, compose_key, start_of
+from core.identity import BASE62, LOOKUP_CHARS, ApiKey, KeyDraft, KeyUse, Scope, compose_key, scopes_from, start_of
 from core.ports.accounts import Made, Principal
 from core.ports.ids import Ids
 from rubato.adapters.postgres.accounts import hashed
@@ -112,7 +112,7 @@ def new_key(prefix: str) -> str:
 
 
 def _seen_by(who: Principal) -> Any:
-    statement = select(api_keys, text("now() AS now_at")).where(
+    statement = select(api_keys, func.now().label("now_at")).where(
         api_keys.c.tenant_id == who.tenant_id, api_keys.c.revoked_at.is_(None)
     )
     return statement if who.is_admin else statement.where(api_keys.c.user_id == who.user_id)
@@ -176,7 +176,7 @@ def _key_from(row: Mapping[Any, Any]) -> ApiKey:
         user_id=row["user_id"],
         name=row["name"] or None,
         start=row["start"],
-        scopes=frozenset(Scope(each) for each in row["scopes"] if each in Scope),
+        scopes=scopes_from(row["scopes"]),
         created_at=row["created_at"],
         expires_at=row["expires_at"],
         last_used_at=row["last_used_at"],

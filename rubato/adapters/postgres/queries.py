@@ -165,7 +165,12 @@ READ_DEFINITIONS = """
     JOIN job_versions v ON v.tenant_id = wanted.tenant_id AND v.bucket = wanted.bucket
          AND v.job_id = wanted.job_id AND v.version = wanted.version
     """
-READ_LIMITS = "SELECT t.*, clock_timestamp() AS now_at FROM tenants t WHERE t.id = ANY($1::text[])"
+# The switches of planning stand in the same answer: every decision obeys them as they are at that moment.
+READ_LIMITS = """
+    SELECT t.*, clock_timestamp() AS now_at,
+           (SELECT array_agg(f.value) FROM flags f WHERE f.name = 'planner' AND f.scope IN ('', t.id)) AS planner_flags
+    FROM tenants t WHERE t.id = ANY($1::text[])
+    """
 # Registrations of one tenant take turns, so that two cannot both take the last place. 0x6A6F6273 is "jobs".
 REGISTER_IN_TURN = "SELECT pg_advisory_xact_lock(x'6A6F6273'::int, hashtext($1))"
 ROOM = """
@@ -278,6 +283,6 @@ CLAIM_PLAN = text(
     """
 )
 
-BACKLOG = text("SELECT due, age, parked FROM rubato_backlog()")
+BACKLOG = text("SELECT due, age, parked, quota_used FROM rubato_backlog()")
 
 WAKE = "SELECT pg_notify('rubato_wake', '')"

@@ -8,6 +8,7 @@ from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.ports.accounts import Principal
+from rubato.adapters.postgres import access
 from rubato.adapters.postgres.engine import transaction
 from rubato.adapters.postgres.tables import metadata
 
@@ -20,9 +21,10 @@ _TYPES = {"tenants": "tenant", "job_versions": "jobVersion", "api_keys": "apiKey
     "signing_secrets": "signingSecret",
     "quota_windows": "quotaWindow",
     "quota_reservations": "quotaReservation",
+    "flag_changes": "flagChange",
 }
 _LEFT_OUT = "ARRAY['hash', 'lookup', 'secret_body', 'sealed']"
-_OWNED = [table for table in metadata.sorted_tables if "tenant_id" in table.columns]
+_OWNED = [table for table in metadata.sorted_tables if access.owner_column(table) not in (None, "id")]
 _PASSING = {"idempotency_keys", "request_windows"}  # the API's own memory of a day and a minute; not exported
 _FEW_ROWS = _PASSING | {  # deleted unread, in one statement
     "users",
@@ -75,7 +77,7 @@ class PostgresTenantData:
 
     async def _rows(self, table: Table, tenant_id: str, after: tuple[Any, ...]) -> list[Any]:
         keys = [f't."{column.name}"' for column in table.primary_key.columns]
-        column = "id" if table.name == "tenants" else "tenant_id"
+        column = access.owner_column(table)
         beyond = ""
         if after:
             beyond = f" AND ({', '.join(keys)}) > ({', '.join(f':k{place}' for place in range(len(keys)))})"
@@ -111,10 +113,11 @@ async def remove_old_audit_entries(engine: AsyncEngine, *, kept: timedelta = AUD
 
 
 async def _remove(engine: AsyncEngine, table: Table, tenant_id: str) -> int:
-    statement = f"DELETE FROM {table.name} WHERE tenant_id = :tenant"
+    owned = f"{table.name} WHERE {access.owner_column(table)} = :tenant"
+    statement = f"DELETE FROM {owned}"
     if table.name not in _FEW_ROWS:
         keys = ", ".join(f'"{column.name}"' for column in table.primary_key.columns)
-        some = f"SELECT {keys} FROM {table.name} WHERE tenant_id = :tenant LIMIT {BATCH}"
+        some = f"SELECT {keys} FROM {owned} LIMIT {BATCH}"
         statement = f"DELETE FROM {table.name} WHERE ({keys}) IN ({some})"
     async with transaction(engine) as connection:
         removed = (await connection.execute(text(statement), {"tenant": tenant_id})).rowcount

@@ -137,11 +137,17 @@ STATEMENTS = (
     "REVOKE EXECUTE ON FUNCTION rubato_make_partitions FROM PUBLIC",
     # Figures over all tenants, for the gauges of a process that otherwise sees one tenant at a time.
     """
-    CREATE FUNCTION rubato_backlog(OUT due BIGINT, OUT age DOUBLE PRECISION, OUT parked BIGINT) LANGUAGE sql STABLE
+    CREATE FUNCTION rubato_backlog(OUT due BIGINT, OUT age DOUBLE PRECISION, OUT parked BIGINT, OUT quota_used DOUBLE PRECISION)
+    LANGUAGE sql STABLE
     SECURITY DEFINER SET search_path TO {schema}, pg_temp AS $$
         SELECT count(*) FILTER (WHERE ready_at <= statement_timestamp()),
                coalesce(extract(epoch FROM statement_timestamp() - min(ready_at)), 0)::float8,
-               (SELECT count(*) FROM schedules WHERE status = 'parked')
+               (SELECT count(*) FROM schedules WHERE status = 'parked'),
+               (SELECT coalesce(max((w.used + w.reserved) / nullif(CASE w.name
+                    WHEN 'tokens_per_day' THEN t.tokens_per_day WHEN 'tokens_per_month' THEN t.tokens_per_month
+                    WHEN 'sessions_per_day' THEN t.sessions_per_day ELSE t.sessions_per_month END, 0)::float8), 0)
+                FROM quota_windows w JOIN tenants t ON t.id = w.tenant_id
+                WHERE w.scope = '' AND w.closes_at > statement_timestamp())
         FROM (SELECT ready_at FROM schedules WHERE ready_at <= statement_timestamp() LIMIT 100000) AS waiting
     $$
     """,
