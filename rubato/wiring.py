@@ -25,8 +25,8 @@ from api.services import Identity, Services
 from core.errors import ConfigurationError, Unavailable
 from core.modes import EVERYBODY
 from core.ports.planner import Planner
-from core.usecases.bulk import Bulk
 from core.quota import Price
+from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
