@@ -66,6 +66,7 @@ def complete(app: FastAPI, *, protected: Sequence[str], public: Sequence[str]) -
             for operation in operations.values():
                 operation["security"] = [] if is_open else [{"apiKey": []}, {"bearer": []}, {"signIn": []}]
                 _complete_answers(operation["responses"], schemas)
+                _share_problems(operation["responses"], components.setdefault("responses", {}))
                 for content in operation.get("requestBody", {}).get("content", {}).values():
                     if not {"example", "examples"} & set(content):
                         content["example"] = sample(content["schema"], schemas)
@@ -83,6 +84,14 @@ def _complete_answers(responses: dict[str, Any], schemas: Mapping[str, Any]) -> 
         for media_type, content in response.get("content", {}).items():
             if media_type == "application/json" and "example" not in content and "schema" in content:
                 content["example"] = sample(content["schema"], schemas)
+
+
+def _share_problems(responses: dict[str, Any], shared: dict[str, Any]) -> None:
+    """Write each kind of problem once, and refer to it."""
+    for status, response in responses.items():
+        if "application/problem+json" in response.get("content", {}):
+            shared[f"Problem{status}"] = response
+            responses[status] = {"$ref": f"#/components/responses/Problem{status}"}
 
 
 def sample(schema: Mapping[str, Any], schemas: Mapping[str, Any], *, name: str = "", depth: int = 0) -> Any:

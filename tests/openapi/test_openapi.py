@@ -16,6 +16,13 @@ from tests.openapi.document import COMMITTED, made, written
 DOCUMENT = made()
 
 
+def answers(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield an operation's answers by status, those it shares with others looked up."""
+    for status, answer in operation["responses"].items():
+        shared = answer.get("$ref")
+        yield status, DOCUMENT["components"]["responses"][shared.rpartition("/")[2]] if shared else answer
+
+
 def operations() -> Iterator[tuple[str, dict[str, Any]]]:
     for path, methods in DOCUMENT["paths"].items():
         for method, operation in methods.items():
@@ -37,7 +44,7 @@ def test_every_protected_operation_documents_its_problems() -> None:
     for name, operation in operations():
         if operation["security"]:
             assert {"400", "401", "429", "500", "503"} <= set(operation["responses"]), name
-        for status, answer in operation["responses"].items():
+        for status, answer in answers(operation):
             if status >= "400":
                 (media_type,) = answer["content"]
                 assert media_type == "application/problem+json", (name, status)
@@ -50,7 +57,7 @@ def validator(schema: dict[str, Any]) -> Any:
 def test_every_answer_has_an_example_that_keeps_to_its_schema() -> None:
     seen = 0
     for name, operation in operations():
-        for status, answer in operation["responses"].items():
+        for status, answer in answers(operation):
             for media_type, content in answer.get("content", {}).items():
                 if media_type not in ("application/json", "application/problem+json"):
                     continue

@@ -39,8 +39,8 @@ _WRITE_SIGNING = text(
 
 
 class Rotated(NamedTuple):
-    """How many versions of jobs hold secrets, and signing secrets there are; how many were sealed anew, and could not be
-    opened (they were left as they are)."""
+    """How many versions of jobs hold secrets, and signing secrets there are; how many were sealed anew, and how many
+    could not be opened (they were left as they are)."""
 
     seen: int
     renewed: int
