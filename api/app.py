@@ -24,6 +24,7 @@ from api.routes import (
     keys,
     members,
     quota,
+    rules,
     runs,
     sessions,
     sign_in,
@@ -58,7 +59,7 @@ def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastA
     app.state.services = services
     problems.install(app)
     app.add_exception_handler(Replay, on_replay)
-    for routes in (bulk, jobs, runs, hints, decisions, sessions, quota, usage, signing, flags, members):
+    for routes in (bulk, jobs, runs, hints, rules, decisions, sessions, quota, usage, signing, flags, members):
         app.include_router(routes.router, prefix=PREFIX, dependencies=LIMITED)
     app.include_router(health.router, prefix=PREFIX)
     app.include_router(keys.router, prefix=AUTH_PREFIX, dependencies=LIMITED)

@@ -20,6 +20,7 @@ from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
+from core.usecases.manage_rules import ManageRules
 from core.usecases.switch_planner import SwitchPlanner
 
 
@@ -72,6 +73,7 @@ class Services:
 
     jobs: ManageJobs
     hints: ManageHints
+    rules: ManageRules
     bulk: Bulk
     explain: Explain
     store: Store

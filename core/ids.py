@@ -31,6 +31,11 @@ def session_id(created_at: datetime, entropy: str) -> str:
     return f"ses_{_encode(created_at)}{entropy}"
 
 
+def rule_id(created_at: datetime, entropy: str) -> str:
+    """Return a rule's id: sorts by creation."""
+    return f"rule_{_encode(created_at)}{entropy}"
+
+
 def audit_id(created_at: datetime, entropy: str) -> str:
     """Return an audit entry's id: sorts by creation."""
     return f"aud_{_encode(created_at)}{entropy}"

@@ -30,6 +30,7 @@ from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
+from core.usecases.manage_rules import ManageRules
 from core.usecases.plan_due import PlanDue
 from core.usecases.run_due import RunDue
 from core.usecases.switch_planner import SwitchPlanner
@@ -466,6 +467,7 @@ def _services(shared: Core, front: Front, planner: Planner | None, *, anonymous_
     return Services(
         jobs=ManageJobs(store, shared.cron, shared.ids),
         hints=ManageHints(store, shared.cron, shared.ids),
+        rules=ManageRules(store, shared.cron, shared.ids),
         bulk=Bulk(store, shared.cron),
         explain=Explain(store, shared.cron),
         store=store,

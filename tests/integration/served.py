@@ -10,6 +10,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import httpx2
 import uvicorn
 from fastapi import FastAPI
 
@@ -19,11 +20,14 @@ from api.services import Identity, Services
 from core.entities import Authority, Definition, HintKind, HttpAction, IntervalBaseline, RunStatus
 from core.ports.accounts import Principal, Provider
 from core.ports.store import JobRef
+from core.predicates import Comparison, Op
+from core.rules import RuleDraft, Terms
 from core.usecases.begin import Beginning, begin
 from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import HintDraft, ManageHints
 from core.usecases.manage_jobs import ManageJobs
+from core.usecases.manage_rules import ManageRules
 from core.usecases.plan_due import PlanDue
 from core.usecases.settle import Finished, settle
 from core.usecases.switch_planner import SwitchPlanner
@@ -70,6 +74,7 @@ class Served:
     plans: PlanDue
     planner: ScriptedPlanner
     app: FastAPI = field(default_factory=FastAPI)
+    client: httpx2.Client = field(default_factory=partial(httpx2.Client, timeout=20, trust_env=False))
     faults: list[str] = field(default_factory=list)
 
     def wait(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -104,10 +109,14 @@ class Served:
             self.tenant, job.id, HintDraft(HintKind.INTERVAL, "why", interval=timedelta(seconds=30))
         )
         session = await self.plans.plan_now(self.tenant, job.id)
+        minute = timedelta(minutes=1)
+        terms = Terms(Comparison("/queue_depth", Op.GT, 500), HintKind.INTERVAL, minute / 2, minute * 10, "it is long")
+        rule = await given.rules.create(self.tenant, job.id, RuleDraft(terms))
         member, *_ = (await given.identity.members.list(Principal(self.tenant, "", "admin")))[0]
         made = {"job_id": job.id, "run_id": claim.run_id, "hint_id": hint.id, "session_id": session.id}
         secret, _ = await given.signing.rotate(self.tenant, overlap=timedelta(hours=1))
-        return {**made, "member_id": member.id, "name": "planner", "secret_id": secret.id, "key": "a-key"}
+        made |= {"secret_id": secret.id, "key": "a-key"}
+        return {**made, "rule_id": rule.id, "member_id": member.id, "name": "planner"}
 
 
 @contextmanager
@@ -132,6 +141,7 @@ def served(database_url: str, *, provider: Callable[[str], Provider] | None = No
     try:
         yield house
     finally:
+        house.client.close()
         server.should_exit = True
         thread.join(30)
         loop.close()
@@ -161,6 +171,7 @@ async def _furnished(
     services = Services(
         jobs=ManageJobs(store, cron, ids),
         hints=ManageHints(store, cron, ids),
+        rules=ManageRules(store, cron, ids),
         bulk=Bulk(store, cron),
         explain=Explain(store, cron),
         store=store,

@@ -31,6 +31,8 @@ BODIES: dict[str, Any] = {
     "changeRole": {"role": "member"},
     "switchTenant": {"tenantId": "ten_x"},
     "turnFlag": {"value": "on"},
+    "updateRule": {"untilRuns": 3},
+    "createRule": {"when": {"field": "/queue_depth", "op": "gt", "value": 500}, "intervalMs": 30000},
 }
 OF_KEYS = {"getApiKey", "updateApiKey", "rotateApiKey", "deleteApiKey"}
 SIGNING = {"listSigningSecrets", "rotateSigningSecret", "endSigningSecret"}
@@ -88,9 +90,7 @@ def questions(api: Served, ids: dict[str, str]) -> list[Question]:
 
 def send(api: Served, method: str, path: str, headers: dict[str, str], body: Any = None, **query: str) -> Any:
     options = {"json": body} if body is not None else {}
-    return httpx2.request(
-        method, f"{api.url}{path}", headers=headers, params=query, timeout=20, trust_env=False, **options
-    )
+    return api.client.request(method, f"{api.url}{path}", headers=headers, params=query, **options)
 
 
 def ask(api: Served, question: Question, headers: dict[str, str]) -> httpx2.Response:
@@ -150,7 +150,7 @@ def test_row_level_security_holds_without_the_applications_filter(api: Served, i
     fooled(api)
     try:
         for question in asked:
-            answer = ask(api, question, OUTSIDER)
+            answer = ask(api, question, {**OUTSIDER, "connection": "close"})  # the server closes it after an error
             counts[answer.status_code] += 1
             shown = answer.text
             for value in (*question.path.split("/"), *question.query.values(), *_strings(question.body)):
@@ -162,7 +162,7 @@ def test_row_level_security_holds_without_the_applications_filter(api: Served, i
             rows = answer.json().get("data") if has_rows and isinstance(answer.json(), dict) else None
             if leaked and question.name not in ("whoAmI",):
                 failures.append((question.name, answer.status_code, leaked))
-            if rows and question.name not in ("getQuota",):
+            if rows and question.name not in ("getQuota", "listFlags"):  # figures and switches as nobody set them
                 failures.append((question.name, answer.status_code, rows[:1]))
             if question.has_id and answer.status_code < 300:
                 failures.append((question.name, answer.status_code, answer.text[:200]))

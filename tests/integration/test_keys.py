@@ -4,7 +4,6 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-import httpx2
 import pytest
 from sqlalchemy import text
 
@@ -25,7 +24,7 @@ def api(postgres_url: str, template: str) -> Iterator[Served]:
 def call(api: Served, method: str, path: str, body: Any = None, *, key: str | None = KEY, **options: Any) -> Any:
     headers = {**({"x-api-key": key} if key else {}), **options.pop("headers", {})}
     options |= {"json": body} if body is not None else {}
-    return httpx2.request(method, f"{api.url}{path}", headers=headers, timeout=20, trust_env=False, **options)
+    return api.client.request(method, f"{api.url}{path}", headers=headers, **options)
 
 
 def made(api: Served, key: str = KEY, **wishes: Any) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-import httpx2
 import pytest
 from sqlalchemy import text
 
@@ -40,9 +39,7 @@ def own(api: Served, request: pytest.FixtureRequest) -> str:
 def call(api: Served, method: str, path: str, body: Any = None, *, key: str = KEY, **query: str) -> Any:
     options = {"json": body} if body is not None else {}
     headers = {"x-api-key": key}
-    return httpx2.request(
-        method, f"{api.url}{path}", headers=headers, params=query, timeout=20, trust_env=False, **options
-    )
+    return api.client.request(method, f"{api.url}{path}", headers=headers, params=query, **options)
 
 
 def execute(api: Served, statement: str, **values: Any) -> list[Any]:

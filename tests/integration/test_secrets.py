@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-import httpx2
 import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import text
@@ -48,7 +47,7 @@ def api(postgres_url: str, template: str) -> Iterator[Served]:
 def call(api: Served, method: str, path: str, body: Any = None) -> Any:
     options = {"json": body} if body is not None else {}
     headers = {"x-api-key": KEY}
-    return httpx2.request(method, f"{api.url}{path}", headers=headers, timeout=20, trust_env=False, **options)
+    return api.client.request(method, f"{api.url}{path}", headers=headers, **options)
 
 
 def made(api: Served, **fields: Any) -> dict[str, Any]:

@@ -42,6 +42,7 @@ GRANTS: dict[str, dict[str, str]] = {
     "runs": _OF_JOBS,
     "attempts": _OF_JOBS,
     "hints": _OF_JOBS,
+    "rules": _OF_JOBS,
     "decisions": _OF_JOBS,
     "sessions": _OF_JOBS,
     "quota_windows": _OF_JOBS,
