@@ -98,6 +98,8 @@ def sample(schema: Mapping[str, Any], schemas: Mapping[str, Any], *, name: str =
     """Return a value that a schema allows, such as a reader would expect under this name."""
     if "$ref" in schema:
         return sample(schemas[schema["$ref"].rpartition("/")[2]], schemas, name=name, depth=depth)
+    if schema.get("examples"):
+        return schema["examples"][0]
     choices = schema.get("anyOf", schema.get("oneOf"))
     if choices is not None:
         real = next((each for each in choices if each.get("type") != "null"), choices[0])
@@ -108,6 +110,7 @@ def sample(schema: Mapping[str, Any], schemas: Mapping[str, Any], *, name: str =
     if "const" in schema or "enum" in schema:
         return schema["const"] if "const" in schema else schema["enum"][0]
     kind = schema.get("type")
+    kind = kind[0] if isinstance(kind, list) else kind
     if kind == "object":
         known = schema.get("properties", {})
         if not known and isinstance(_BY_NAME.get(name), dict):
