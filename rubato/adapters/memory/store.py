@@ -25,7 +25,7 @@ from core.entities import (
     RunStatus,
     Trigger,
 )
-from core.errors import Conflict, LeaseLostError, NotFound, RubatoError
+from core.errors import Conflict, JobsLimitReached, LeaseLostError, NotFound, RubatoError
 from core.hints import PAUSE_WINDOW, is_active
 from core.ids import bucket_of
 from core.ports.clock import Clock
@@ -122,9 +122,16 @@ class MemoryStore:
         """Store a new job."""
         async with self._lock:
             self._check_key(job)
+            if not await self.room(job.tenant_id):
+                raise JobsLimitReached((await self.limits(job.tenant_id)).max_jobs)
             self._jobs[job.id] = job
             self._versions[job.id] = [job.definition]
             self._decisions[job.id] = decision
+
+    async def room(self, tenant_id: str) -> int:
+        """Return how many more jobs the tenant may register."""
+        used = sum(job.tenant_id == tenant_id and job.deleted_at is None for job in self._jobs.values())
+        return max(0, (await self.limits(tenant_id)).max_jobs - used)
 
     async def job(self, tenant_id: str, job_id: str) -> Job:
         """Return a job that is not deleted."""

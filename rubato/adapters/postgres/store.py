@@ -25,7 +25,7 @@ from core.entities import (
     SlotKind,
     Trigger,
 )
-from core.errors import LeaseLostError, NotFound, RubatoError
+from core.errors import JobsLimitReached, LeaseLostError, NotFound, RubatoError
 from core.ids import bucket_of, slot_of
 from core.ports.clock import Clock
 from core.ports.ids import Ids
@@ -119,9 +119,22 @@ class PostgresStore:
     async def add_job(self, job: Job, decision: Decision) -> None:
         """Store a new job with its first definition and decision, and wake the workers."""
         async with linked(self._engine) as link:
+            await link.execute(queries.REGISTER_IN_TURN, job.tenant_id)
+            room = await link.fetchrow(queries.ROOM, job.tenant_id)
+            if room is not None and room["used"] >= room["max_jobs"]:
+                raise JobsLimitReached(room["max_jobs"])
             await insert_job(link, job)
             await insert_decisions(link, [decision_row(job, decision, "registration")])
             await link.execute(queries.WAKE)
+
+    async def room(self, tenant_id: str) -> int:
+        """Return how many more jobs the tenant may register."""
+        async with linked(self._engine) as link:
+            row = await link.fetchrow(queries.ROOM, tenant_id)
+        if row is None:
+            raise NotFound(f"There is no tenant {tenant_id}.")
+        left: int = row["max_jobs"] - row["used"]
+        return max(0, left)
 
     async def job(self, tenant_id: str, job_id: str) -> Job:
         """Return a job that is not deleted."""
