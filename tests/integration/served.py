@@ -124,6 +124,7 @@ def served(database_url: str, *, provider: Callable[[str], Provider] | None = No
     """Serve until the block ends. `provider`: makes the one that people sign in with, for the API's address."""
     loop, bound = asyncio.new_event_loop(), socket.socket()
     bound.bind(("127.0.0.1", 0))
+    bound.listen()  # who comes before the server is up waits
     port = bound.getsockname()[1]
     engines = {role: connect(database_url, application="served api", role=role) for role in access.ROLES}
     url = f"http://127.0.0.1:{port}"
