@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Query, Response
 
 from api.auth import Admin, Given
 from api.guards import ADMIN_PREFIX
-from api.paging import DEFAULT_LIMIT, Cursor, Limit, page_size, read_cursor, render_page
+from api.paging import DEFAULT_LIMIT, Cursor, Limit, page_size
 from api.routes.documented import problems
 from api.routes.jobs import NO_STORE, check_action
 from api.routes.runs import Offset, Since, Until
@@ -96,7 +96,7 @@ async def index(
     job, named = read_definition_id(job_id) if job_id is not None else (None, None)
     where = DefinitionFilter(job, key, version or named, target, KINDS[schedule_type], status)
     bound_to = ("cron jobs", who.tenant_id, where)
-    after = read_cursor(cursor, bound_to=bound_to)
+    after = given.cursors.read(cursor, bound_to=bound_to)
     page = await given.definitions.versions(who.tenant_id, where, limit=page_size(limit), after=after)
     last = await given.store.last_runs(who.tenant_id, sorted({each.job.id for each in page.items if each.is_latest}))
     now = await given.store.now()
@@ -106,7 +106,7 @@ async def index(
         last_run = last.get(each.job.id) if each.is_latest else None
         return cron_job_out(each, last_run, now).model_dump(mode="json", by_alias=True)
 
-    return render_page(page, written, bound_to=bound_to)
+    return given.cursors.page(page, written, bound_to=bound_to)
 
 
 @router.get(
@@ -231,10 +231,14 @@ async def runs(
     job, named = read_definition_id(job_id) if job_id is not None else (None, None)
     where = TargetRunFilter(RunFilter(job, status, since, until), key, version or named, target, trigger)
     bound_to = ("cron runs", who.tenant_id, where)
-    after = read_cursor(cursor, bound_to=bound_to)
+    after = given.cursors.read(cursor, bound_to=bound_to)
     page = await given.definitions.runs(who.tenant_id, where, limit=page_size(limit), after=after, offset=offset)
     response.headers.update(NO_STORE)
-    return render_page(page, lambda each: cron_run_out(each).model_dump(mode="json", by_alias=True), bound_to=bound_to)
+
+    def written(each: TargetRun) -> dict[str, Any]:
+        return cron_run_out(each).model_dump(mode="json", by_alias=True)
+
+    return given.cursors.page(page, written, bound_to=bound_to)
 
 
 @router.get(

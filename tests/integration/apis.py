@@ -10,10 +10,12 @@ import httpx2
 from pydantic import BaseModel
 
 from api.app import create_app
+from api.paging import Cursors
 from api.services import Services
 from core.ports.accounts import Principal
 from core.ports.clock import Clock
 from core.ports.store import JobFilter
+from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
@@ -28,14 +30,16 @@ from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.memory.definitions import MemoryDefinitions
 from rubato.adapters.memory.flags import MemoryFlags
+from rubato.adapters.memory.replies import MemoryReplies
 from rubato.adapters.memory.store import MemoryStore
+from rubato.adapters.memory.usage import MemoryUsage
 from rubato.adapters.targets.registry import Registry
 from rubato.adapters.targets.runner import LocalTargets
 from rubato.adapters.targets.shipped import log_message
 from rubato.adapters.telemetry import Telemetry
 from rubato.adapters.vault import Vault, new_encryption_key
 from rubato.targets import Context, target
-from tests.unit.fakes import FakeDispatcher, FakeQuota, ScriptedPlanner
+from tests.unit.fakes import FakeDispatcher, FakeQuota, FakeSigning, ScriptedPlanner
 from tests.unit.identities import no_identity
 
 KEYS = {
@@ -131,6 +135,7 @@ async def face(*, client_host: str = "127.0.0.1", clock: Clock | None = None, **
         "jobs": ManageJobs(store, cron, ids),
         "hints": ManageHints(store, cron, ids),
         "rules": ManageRules(store, cron, ids),
+        "bulk": Bulk(store, cron),
         "explain": Explain(store, cron),
         "store": store,
         "quota": FakeQuota(),
@@ -147,6 +152,10 @@ async def face(*, client_host: str = "127.0.0.1", clock: Clock | None = None, **
         "seal": Vault([new_encryption_key()]).seal,
         "metrics": telemetry.exposition(store.backlog),
         "observe": telemetry.observe_http,
+        "replies": MemoryReplies(clock, ids),
+        "usage": MemoryUsage(store),
+        "signing": FakeSigning(),
+        "cursors": Cursors(b"c" * 32),
     }
     app = create_app(Services(**{**made, **options}))  # type: ignore[arg-type]  # fields by name
     transport = httpx2.ASGITransport(app=app, client=(client_host, 5000), raise_app_exceptions=False)

@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.paging import Cursors
 from api.services import Identity, Services
 from core.entities import (
     Authority,
@@ -31,6 +32,7 @@ from core.ports.store import JobRef
 from core.predicates import Comparison, Op
 from core.rules import RuleDraft, Terms
 from core.usecases.begin import Beginning, begin
+from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import HintDraft, ManageHints
 from core.usecases.manage_jobs import ManageJobs
@@ -52,9 +54,12 @@ from rubato.adapters.postgres.flags import PostgresFlags
 from rubato.adapters.postgres.keys import PostgresKeys
 from rubato.adapters.postgres.members import PostgresMembers
 from rubato.adapters.postgres.quota import PostgresQuota
+from rubato.adapters.postgres.replies import PostgresReplies
 from rubato.adapters.postgres.sign_ins import PostgresSignIns
+from rubato.adapters.postgres.signing import PostgresSigningSecrets
 from rubato.adapters.postgres.store import PostgresStore
 from rubato.adapters.postgres.tenant_data import PostgresTenantData
+from rubato.adapters.postgres.usage import PostgresUsage
 from rubato.adapters.targets.registry import Registry
 from rubato.adapters.targets.shipped import log_message
 from rubato.adapters.telemetry import Telemetry
@@ -125,6 +130,8 @@ class Served:
         called_job, _ = await given.jobs.register(self.tenant, called)
         called_run = await given.jobs.run_now(self.tenant, called_job.id)
         made |= {"cron_job_id": called_job.id, "cron_run_id": called_run.id}
+        secret, _ = await given.signing.rotate(self.tenant, overlap=timedelta(hours=1))
+        made |= {"secret_id": secret.id, "key": "a-key"}
         return {**made, "rule_id": rule.id, "member_id": member.id, "name": "planner"}
 
 
@@ -133,6 +140,7 @@ def served(database_url: str, *, provider: Callable[[str], Provider] | None = No
     """Serve until the block ends. `provider`: makes the one that people sign in with, for the API's address."""
     loop, bound = asyncio.new_event_loop(), socket.socket()
     bound.bind(("127.0.0.1", 0))
+    bound.listen()  # who comes before the server is up waits
     port = bound.getsockname()[1]
     engines = {role: connect(database_url, application="served api", role=role) for role in access.ROLES}
     url = f"http://127.0.0.1:{port}"
@@ -181,6 +189,7 @@ async def _furnished(
         jobs=ManageJobs(store, cron, ids),
         hints=ManageHints(store, cron, ids),
         rules=ManageRules(store, cron, ids),
+        bulk=Bulk(store, cron),
         explain=Explain(store, cron),
         store=store,
         quota=quota,
@@ -197,6 +206,10 @@ async def _furnished(
         seal=vault.seal,
         metrics=telemetry.exposition(store.backlog),
         observe=telemetry.observe_http,
+        replies=PostgresReplies(tenant, ids),
+        usage=PostgresUsage(tenant),
+        signing=PostgresSigningSecrets(tenant, ids, clock, seal=vault.seal, opener=vault.open),
+        cursors=Cursors(b"c" * 32),
     )
     worker = PostgresStore(engines[access.ENGINE], ids)
     return Served(url, loop, services, worker, vault, owner.tenant_id, plans, planner)

@@ -22,6 +22,8 @@ from tests.postgres import fresh
 
 BODIES: dict[str, Any] = {
     "createJob": {"name": "n", "url": "https://example.com", "baselineIntervalMs": 60000},
+    "putJobByKey": {"name": "n", "url": "https://example.com", "baselineIntervalMs": 60000},
+    "changeJobs": {"action": "pause", "filter": {}},
     "updateJob": {"name": "renamed"},
     "createHint": {"kind": "interval", "intervalMs": 60000, "reason": "r"},
     "simulateHint": {"kind": "interval", "intervalMs": 60000, "reason": "r"},
@@ -37,7 +39,9 @@ BODIES: dict[str, Any] = {
     "createRule": {"when": {"field": "/queue_depth", "op": "gt", "value": 500}, "intervalMs": 30000},
 }
 OF_KEYS = {"getApiKey", "updateApiKey", "rotateApiKey", "deleteApiKey"}
-ADMINS = {"listMembers", "inviteMember", "changeRole", "removeMember", "listAudit", "exportTenant", "deleteTenant"} | {
+SIGNING = {"listSigningSecrets", "rotateSigningSecret", "endSigningSecret"}
+ADMINS = SIGNING | {
+    *("listMembers", "inviteMember", "changeRole", "removeMember", "listAudit", "exportTenant", "deleteTenant"),
     *("turnFlag", "listFlagChanges"),
     *("createCronJob", "listCronJobs", "getCronJob", "pauseCronJob", "resumeCronJob", "createCronJobVersion"),
     *("runCronJobNow", "listCronRuns", "getCronRun", "listTargets"),
@@ -86,7 +90,7 @@ def questions(api: Served, ids: dict[str, str]) -> list[Question]:
             names = re.findall(r"\{(\w+)(?::\w+)?\}", path)
             kind = "cron_" if path.startswith(ADMIN_PREFIX) else ""
             filled = path.format(**{each: ids[kind + each] for each in names})
-            has_id = bool({*names} - {"name"}) or name in OF_KEYS
+            has_id = bool({*names} - {"name", "key"}) or name in OF_KEYS  # these two are whoever asks's own
             found.append(Question(name, method.upper(), filled, query, body, name in ADMINS, has_id))
     return found
 

@@ -18,7 +18,7 @@ from core.errors import NotFound
 from core.ports.definitions import DefinitionFilter, TargetRun, TargetRunFilter
 from core.ports.store import Page
 from core.usecases.manage_jobs import visible_status
-from rubato.adapters.memory.filters import page, run_matches
+from rubato.adapters.memory.paging import page, run_matches
 from rubato.adapters.memory.store import MemoryStore
 
 

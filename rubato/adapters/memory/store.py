@@ -26,7 +26,7 @@ from core.entities import (
     RunStatus,
     Trigger,
 )
-from core.errors import Conflict, LeaseLostError, NotFound, RubatoError
+from core.errors import Conflict, JobsLimitReached, LeaseLostError, NotFound, RubatoError
 from core.hints import PAUSE_WINDOW, is_active
 from core.ids import bucket_of
 from core.ports.clock import Clock
@@ -51,8 +51,8 @@ from core.reschedule import give_back, new_run
 from core.rules import Rule
 from core.sessions import PlanningContext, Session, notes_in
 from core.windows import MOST_RUNS
-from rubato.adapters.memory.filters import job_matches, page, run_matches
-from rubato.adapters.memory.reading import ended_hints, gate_counts, steered_jobs, windows
+from rubato.adapters.memory.paging import job_matches, page, run_matches
+from rubato.adapters.memory.reading import ended_hints, gate_counts, one_rule, rules_of, steered_jobs, windows
 from rubato.adapters.memory.rows import Hints, Runs
 
 
@@ -114,10 +114,17 @@ class MemoryStore:
         """Store a new job."""
         async with self._lock:
             self._check_key(job)
+            if not await self.room(job.tenant_id):
+                raise JobsLimitReached((await self.limits(job.tenant_id)).max_jobs)
             self._jobs[job.id] = job
             self._versions[job.id] = [job.definition]
             self._decisions[job.id] = decision
             self._entries += [entry] if entry is not None else []
+
+    async def room(self, tenant_id: str) -> int:
+        """Return how many more jobs the tenant may register."""
+        used = sum(job.tenant_id == tenant_id and job.deleted_at is None for job in self._jobs.values())
+        return max(0, (await self.limits(tenant_id)).max_jobs - used)
 
     async def job(self, tenant_id: str, job_id: str) -> Job:
         """Return a job that is not deleted."""
@@ -392,14 +399,11 @@ class MemoryStore:
 
     async def rules(self, tenant_id: str, job_id: str) -> list[Rule]:
         """Return a job's rules, oldest first."""
-        return [rule for rule in self._rules_of(job_id) if rule.tenant_id == tenant_id]
+        return [*rules_of(self._rules, tenant_id, job_id)]
 
     async def rule(self, tenant_id: str, rule_id: str) -> Rule:
         """Return one rule."""
-        rule = self._rules.get(rule_id)
-        if rule is None or rule.tenant_id != tenant_id:
-            raise NotFound(f"There is no rule {rule_id}.")
-        return rule
+        return one_rule(self._rules, tenant_id, rule_id)
 
     async def sessions(
         self, tenant_id: str, *, job_id: str | None = None, limit: int, after: tuple[str, ...] | None = None
@@ -469,11 +473,8 @@ class MemoryStore:
             now=now,
             run=self._runs.get(schedule.lease.run_id) if schedule.lease else None,
             manual_run=self._runs.get(schedule.manual.run_id) if schedule.manual else None,
-            rules=tuple(self._rules_of(job.id)),
+            rules=rules_of(self._rules, job.tenant_id, job.id),
         )
-
-    def _rules_of(self, job_id: str) -> list[Rule]:
-        return sorted((rule for rule in self._rules.values() if rule.job_id == job_id), key=lambda rule: rule.id)
 
     def _hints_read(self, job_id: str, now: datetime) -> Iterable[Hint]:
         for hint in self._hints.of(job_id):
@@ -508,7 +509,7 @@ class MemoryStore:
             runs=tuple(runs[:recent_runs]),
             siblings=tuple(siblings[:20]),
             decision=self._decisions.get(job.id),
-            rules=tuple(self._rules_of(job.id)),
+            rules=rules_of(self._rules, job.tenant_id, job.id),
             past_hints=ended_hints(self._hints.ended_of(job.id), snapshot),
             windows=windows(runs, now),
             notes=self._notes.get(job.id),

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import and_, func, literal_column, or_, select, text, update
+from sqlalchemy import and_, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -19,7 +19,6 @@ from core.entities import (
     Hint,
     HintState,
     Job,
-    JobStatus,
     Limits,
     PlannerMode,
     Run,
@@ -27,7 +26,7 @@ from core.entities import (
     SlotKind,
     Trigger,
 )
-from core.errors import LeaseLostError, NotFound, RubatoError
+from core.errors import JobsLimitReached, LeaseLostError, NotFound, RubatoError
 from core.ids import bucket_of, slot_of
 from core.ports.clock import Clock
 from core.ports.ids import Ids
@@ -76,8 +75,8 @@ from rubato.adapters.postgres.codec import (
 )
 from rubato.adapters.postgres.contexts import gate_counts, latest_decision, of_job, planning_context, steered_jobs
 from rubato.adapters.postgres.engine import CALL_S, Link, LostRaceError, link_of, linked, transaction
-from rubato.adapters.postgres.job_rows import job_row, job_rows
-from rubato.adapters.postgres.rules import Rulebooks, rule_from
+from rubato.adapters.postgres.listing import job_rows, listed_job, visible
+from rubato.adapters.postgres.rules import one_rule, rules_of
 
 _ATTEMPTS = 3  # at a transaction that lost against another
 _AT_A_TIME = 16  # claims made of rows before the event loop gets a turn: others' slots come meanwhile
@@ -104,7 +103,6 @@ class PostgresStore:
         self._ids, self._clock = ids, clock
         self._operator_minimum = operator_minimum
         self._definitions = Definitions()
-        self._rulebooks = Rulebooks()
 
     async def now(self) -> datetime:
         """Return the database's clock."""
@@ -123,10 +121,23 @@ class PostgresStore:
     async def add_job(self, job: Job, decision: Decision, entry: Entry | None = None) -> None:
         """Store a new job with its first definition, decision and line of history, and wake the workers."""
         async with linked(self._engine) as link:
+            await link.execute(queries.REGISTER_IN_TURN, job.tenant_id)
+            room = await link.fetchrow(queries.ROOM, job.tenant_id)
+            if room is not None and room["used"] >= room["max_jobs"]:
+                raise JobsLimitReached(room["max_jobs"])
             await insert_job(link, job)
             await insert_decisions(link, [decision_row(job, decision, "registration")])
             await insert_entries(link, [entry] if entry is not None else [])
             await link.execute(queries.WAKE)
+
+    async def room(self, tenant_id: str) -> int:
+        """Return how many more jobs the tenant may register."""
+        async with linked(self._engine) as link:
+            row = await link.fetchrow(queries.ROOM, tenant_id)
+        if row is None:
+            raise NotFound(f"There is no tenant {tenant_id}.")
+        left: int = row["max_jobs"] - row["used"]
+        return max(0, left)
 
     async def job(self, tenant_id: str, job_id: str) -> Job:
         """Return a job that is not deleted."""
@@ -135,7 +146,7 @@ class PostgresStore:
             row = (await connection.execute(statement)).mappings().first()
         if row is None:
             raise NotFound(f"There is no job {job_id}.")
-        return job_row(row)
+        return listed_job(row)
 
     async def snapshot(self, tenant_id: str, job_id: str) -> Snapshot:
         """Return what a transition would see, without locking."""
@@ -159,13 +170,13 @@ class PostgresStore:
         if where.labels:
             statement = statement.where(jobs.c.labels.contains(dict(where.labels)))
         if where.status is not None:
-            statement = statement.where(_visible(where.status))
+            statement = statement.where(visible(where.status))
         if after is not None:
             statement = statement.where(jobs.c.id < after[0])
         async with self._transaction() as connection:
             ordered = statement.order_by(jobs.c.id.desc()).limit(limit + 1)
             rows = (await connection.execute(ordered)).mappings().all()
-        return _page([job_row(row) for row in rows], limit)
+        return _page([listed_job(row) for row in rows], limit)
 
     async def last_runs(self, tenant_id: str, job_ids: Sequence[str]) -> dict[str, Run]:
         """Return each job's newest run, test runs left out."""
@@ -222,7 +233,6 @@ class PostgresStore:
                         work,
                         operator_minimum=self._operator_minimum,
                         definitions=self._definitions if batch else None,
-                        rulebooks=self._rulebooks,
                         known=known,
                     )
                     if after is not None:
@@ -467,20 +477,13 @@ class PostgresStore:
 
     async def rules(self, tenant_id: str, job_id: str) -> list[Rule]:
         """Return a job's rules, oldest first."""
-        statement = tables.rules.select().where(of_job(tables.rules, tenant_id, job_id)).order_by(tables.rules.c.id)
         async with self._transaction() as connection:
-            rows = (await connection.execute(statement)).mappings().all()
-        return [rule_from(row) for row in rows]
+            return await rules_of(connection, tenant_id, job_id)
 
     async def rule(self, tenant_id: str, rule_id: str) -> Rule:
         """Return one rule."""
-        rules = tables.rules
-        statement = rules.select().where(rules.c.tenant_id == tenant_id, rules.c.id == rule_id)
         async with self._transaction() as connection:
-            row = (await connection.execute(statement)).mappings().first()
-        if row is None:
-            raise NotFound(f"There is no rule {rule_id}.")
-        return rule_from(row)
+            return await one_rule(connection, tenant_id, rule_id)
 
     async def sessions(
         self, tenant_id: str, *, job_id: str | None = None, limit: int, after: tuple[str, ...] | None = None
@@ -531,30 +534,13 @@ class PostgresStore:
     async def _snapshots(self, connection: AsyncConnection, refs: Sequence[JobRef]) -> dict[JobRef, Snapshot]:
         link = await link_of(connection)
         return await read_snapshots(
-            link,
-            refs,
-            lock=False,
-            operator_minimum=self._operator_minimum,
-            definitions=self._definitions,
-            rulebooks=self._rulebooks,
+            link, refs, lock=False, operator_minimum=self._operator_minimum, definitions=self._definitions
         )
 
 
 def _of_run(tenant_id: str, run_id: str, slot: datetime) -> Any:
     runs = tables.runs
     return and_(runs.c.scheduled_for == slot, runs.c.tenant_id == tenant_id, runs.c.id == run_id)
-
-
-def _visible(status: JobStatus) -> Any:
-    """A timed pause that is over counts as active, as `core.usecases.manage_jobs.visible_status` has it."""
-    schedules = tables.schedules
-    over = and_(schedules.c.status == "paused", schedules.c.paused_until <= func.now())
-    if status is JobStatus.ACTIVE:
-        return or_(schedules.c.status == "active", over)
-    if status is JobStatus.PAUSED:
-        still = or_(schedules.c.paused_until.is_(None), schedules.c.paused_until > func.now())
-        return and_(schedules.c.status == "paused", still)
-    return schedules.c.status == literal_column(f"'{status.value}'")
 
 
 def _page(items: list[Any], limit: int) -> Page[Any]:

@@ -1,4 +1,4 @@
-"""Filters and pages of the lists in memory."""
+"""Which rows a list shows, in which order, and where its next page begins."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 
 
 def job_matches(job: Job, where: JobFilter, now: datetime) -> bool:
-    """Tell whether a job is what was asked for."""
+    """Tell whether a job is among those asked for."""
     definition = job.definition
     return (
         (where.status is None or visible_status(job, now) is where.status)
@@ -23,7 +23,7 @@ def job_matches(job: Job, where: JobFilter, now: datetime) -> bool:
 
 
 def run_matches(run: Run, where: RunFilter) -> bool:
-    """Tell whether a run is what was asked for."""
+    """Tell whether a run is among those asked for."""
     return (
         (where.job_id is None or run.job_id == where.job_id)
         and (where.status is None or run.status is where.status)
@@ -44,5 +44,5 @@ def page(
     if after is not None:
         ordered = [item for item in ordered if key(item) < after]
     ordered = ordered[offset:]
-    page = ordered[:limit]
-    return Page(page, key(page[-1]) if len(ordered) > limit else None)
+    shown = ordered[:limit]
+    return Page(shown, key(shown[-1]) if len(ordered) > limit else None)

@@ -1,11 +1,11 @@
-"""Jobs as the lists of them are read: schedule, definition and head in one row."""
+"""Jobs as they are listed: definitions beside their schedules."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Select, and_, select
+from sqlalchemy import Select, and_, func, literal_column, or_, select
 
-from core.entities import Job
+from core.entities import Job, JobStatus
 from rubato.adapters.postgres import tables
 from rubato.adapters.postgres.codec import definition_from, schedule_from
 
@@ -42,7 +42,7 @@ def job_rows() -> Select[Any]:
     )
 
 
-def job_row(row: Mapping[Any, Any]) -> Job:
+def listed_job(row: Mapping[Any, Any]) -> Job:
     """Read a job from such a row."""
     return Job(
         tenant_id=row["tenant_id"],
@@ -52,3 +52,15 @@ def job_row(row: Mapping[Any, Any]) -> Job:
         updated_at=row["updated_at"],
         deleted_at=row["deleted_at"],
     )
+
+
+def visible(status: JobStatus) -> Any:
+    """A timed pause that is over counts as active, as `core.usecases.manage_jobs.visible_status` has it."""
+    schedules = tables.schedules
+    over = and_(schedules.c.status == "paused", schedules.c.paused_until <= func.now())
+    if status is JobStatus.ACTIVE:
+        return or_(schedules.c.status == "active", over)
+    if status is JobStatus.PAUSED:
+        still = or_(schedules.c.paused_until.is_(None), schedules.c.paused_until > func.now())
+        return and_(schedules.c.status == "paused", still)
+    return schedules.c.status == literal_column(f"'{status.value}'")
