@@ -81,7 +81,7 @@ def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastA
         )
     app.add_middleware(KeepReplies)
     app.add_middleware(RequestGate, observe=services.observe)
-    complete(app, protected=(PREFIX, AUTH_PREFIX), public=_WITHOUT_CREDENTIALS)
+    complete(app, protected=(PREFIX, AUTH_PREFIX, ADMIN_PREFIX), public=_WITHOUT_CREDENTIALS)
     return app
 
 

@@ -34,7 +34,7 @@ class MemoryDefinitions:
         """Return versions whose action is a target, newest job and version first."""
         found = [
             JobVersion(job, definition, self._created_at(job, definition.version))
-            for job, definition in self.store.every_version(tenant_id)
+            for job, definition in self._every_version(tenant_id)
             if job.deleted_at is None and isinstance(definition.action, TargetAction)
         ]
         found = [each for each in found if self._matches(each, where)]
@@ -50,10 +50,10 @@ class MemoryDefinitions:
         offset: int = 0,
     ) -> Page[TargetRun]:
         """Return runs of versions whose action is a target, newest slot first."""
-        ran = {(job.id, each.version): each for job, each in self.store.every_version(tenant_id)}
+        ran = {(job.id, each.version): each for job, each in self._every_version(tenant_id)}
         found = [
             TargetRun(run, ran[run.job_id, run.job_version])
-            for run in self.store.every_run(tenant_id)
+            for run in self._every_run(tenant_id)
             if run_matches(run, where.runs)
         ]
         found = [each for each in found if _ran(each.run, each.definition, where)]
@@ -69,12 +69,24 @@ class MemoryDefinitions:
 
     async def history(self, tenant_id: str, job_id: str, *, limit: int) -> list[Entry]:
         """Return what people did to a job, newest first."""
-        return self.store.entries(tenant_id, job_id)[::-1][:limit]
+        return self._entries(tenant_id, job_id)[::-1][:limit]
+
+    def _every_version(self, tenant_id: str) -> list[tuple[Job, Definition]]:
+        jobs, versions = self.store._jobs, self.store._versions  # noqa: SLF001 - this reads that store's tables
+        mine = [job for job in jobs.values() if job.tenant_id == tenant_id]
+        return [(job, definition) for job in mine for definition in versions[job.id]]
+
+    def _every_run(self, tenant_id: str) -> list[Run]:
+        return [run for run in self.store._runs.values() if run.tenant_id == tenant_id]  # noqa: SLF001 - as above
+
+    def _entries(self, tenant_id: str, job_id: str) -> list[Entry]:
+        entries = self.store._entries  # noqa: SLF001 - as above
+        return [each for each in entries if (each.tenant_id, each.job_id) == (tenant_id, job_id)]
 
     def _created_at(self, job: Job, version: int) -> datetime:
         made = [
             each.at
-            for each in self.store.entries(job.tenant_id, job.id)
+            for each in self._entries(job.tenant_id, job.id)
             if each.version == version and each.what in ("registration", "edit")
         ]
         return made[0] if made else job.schedule.created_at

@@ -444,19 +444,6 @@ class MemoryStore:
         parked = sum(job.schedule.status is JobStatus.PARKED for job in jobs)
         return Backlog(len(ages), max(ages, default=0.0), parked)
 
-    def every_version(self, tenant_id: str) -> Iterable[tuple[Job, Definition]]:
-        """Return each version of a tenant's jobs, deleted ones too, beside its job."""
-        mine = [job for job in self._jobs.values() if job.tenant_id == tenant_id]
-        return [(job, definition) for job in mine for definition in self._versions[job.id]]
-
-    def every_run(self, tenant_id: str) -> Iterable[Run]:
-        """Return a tenant's runs."""
-        return [run for run in self._runs.values() if run.tenant_id == tenant_id]
-
-    def entries(self, tenant_id: str, job_id: str) -> list[Entry]:
-        """Return a job's history, oldest first."""
-        return [each for each in self._entries if (each.tenant_id, each.job_id) == (tenant_id, job_id)]
-
     def _any_job(self, tenant_id: str, job_id: str) -> Job:
         job = self._jobs.get(job_id)
         if job is None or job.tenant_id != tenant_id:
