@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Response
 
+from api.acting import NO_STORE
 from api.auth import Admin, Given
 from api.guards import ADMIN_PREFIX
 from api.paging import DEFAULT_LIMIT, Cursor, Limit, page_size
 from api.routes.documented import problems
-from api.routes.jobs import NO_STORE, check_action
+from api.routes.jobs import check_action
 from api.routes.runs import Offset, Since, Until
 from api.schemas.cron import (
     CronJobDetailOut,
