@@ -105,13 +105,13 @@ def planning_set(
     reason: Annotated[str | None, typer.Option(help="Kept in the history.", show_default=False)] = None,
 ) -> None:
     """Turn planning on, to paper only (`shadow`), or off, in every process at once and without a restart."""
-    from rubato import wiring
+    from rubato import errands
 
     if mode not in ("on", "shadow", "off"):
         _give_up(ConfigurationError(f"The mode is on, shadow or off, not {mode}."))
     settings = _settings()
     with _failures():
-        print(_answer(lambda: wiring.switch_planning(settings, mode, tenant=tenant, reason=reason)))
+        print(_answer(lambda: errands.switch_planning(settings, mode, tenant=tenant, reason=reason)))
 
 
 @planning.command("status")
@@ -119,11 +119,11 @@ def planning_status(
     tenant: Annotated[str | None, typer.Option(help="This tenant's id, too.", show_default=False)] = None,
 ) -> None:
     """Print what was switched, by whom and why."""
-    from rubato import wiring
+    from rubato import errands
 
     settings = _settings()
     with _failures():
-        print("\n".join(_answer(lambda: wiring.planning_status(settings, tenant=tenant))))
+        print("\n".join(_answer(lambda: errands.planning_status(settings, tenant=tenant))))
 
 
 @planning.command("quota")
@@ -137,11 +137,11 @@ def planning_quota(
     ] = None,
 ) -> None:
     """Set what planning may use; every process obeys from its next session on."""
-    from rubato import wiring
+    from rubato import errands
 
     settings = _settings()
     with _failures():
-        _answer(lambda: wiring.set_allowances(settings, _allowances(allowances), tenant=tenant))
+        _answer(lambda: errands.set_allowances(settings, _allowances(allowances), tenant=tenant))
 
 
 @app.command("demo-target")

@@ -6,22 +6,19 @@ import gc
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
-import uvicorn
 
 from api.app import create_app
 from api.services import Identity, Services
 from core.errors import ConfigurationError, Unavailable
-from core.modes import EVERYBODY
 from core.ports.planner import Planner
 from core.quota import Price
 from core.usecases.explain import Explain
@@ -43,7 +40,6 @@ from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres import access
 from rubato.adapters.postgres.accounts import PostgresAccounts
-from rubato.adapters.postgres.allowances import PostgresAllowances
 from rubato.adapters.postgres.audit import PostgresAudit
 from rubato.adapters.postgres.embedded import EmbeddedPostgres
 from rubato.adapters.postgres.engine import CALL_S, IDLE_IN_TRANSACTION_S, Engine, connect, wait_until_ready
@@ -66,13 +62,13 @@ from rubato.adapters.vault import Vault, new_encryption_key
 from rubato.demo.jobs import register_demo
 from rubato.demo.target import DemoTarget
 from rubato.exports import exported_runs
+from rubato.serving import bind, port_of, serving, worker_socket
 from rubato.settings import Settings
 from worker.loops import lease_service, maintenance_service, plan_service, renew_service, run_service
 from worker.service import Service
 from worker.status import StatusApp
 from worker.supervisor import Signals, Supervisor, signals
 
-DEFAULT_WORKER_PORT = 3001
 CLAIM_AHEAD = timedelta(milliseconds=500)
 IDLES_A_LEASE = 5  # a stopped process lets go of its locks while the others can still renew their leases
 WHOLES_A_LEASE = 4  # nor does any other transaction keep them for longer
@@ -200,41 +196,6 @@ async def run_export(
             write(line)
 
 
-async def switch_planning(settings: Settings, mode: str, *, tenant: str | None, reason: str | None) -> str:
-    """Turn the switch of planning for everybody or one tenant; return what was done, in a sentence."""
-    async with core(settings, database_url(settings), application="rubato planning") as shared:
-        await require_schema(shared.login, access.ENGINE)
-        switches = SwitchPlanner(shared.store, shared.flags, shared.cron)
-        flag, count = await switches.turn(tenant or EVERYBODY, mode, by="operator", reason=reason)
-    whom = f"tenant {tenant}" if tenant else "everybody"
-    return f"Planning is {flag.value} for {whom}; {count} job(s) that a hint steered were decided again."
-
-
-async def planning_status(settings: Settings, *, tenant: str | None) -> list[str]:
-    """Return the switches that are set for everybody and a tenant, and their latest turns, a line each."""
-    async with core(settings, database_url(settings), application="rubato planning") as shared:
-        await require_schema(shared.login, access.ENGINE)
-        scopes = [EVERYBODY, tenant] if tenant else [EVERYBODY]
-        flags = await shared.flags.read(scopes)
-        turns = [change for scope in scopes for change in await shared.flags.changes(scope, limit=10)]
-    lines = [f"{each.scope or 'everybody'}: {each.name} is {each.value}" for each in flags] or ["Nothing was switched."]
-    for each in turns:
-        why = f" ({each.reason})" if each.reason else ""
-        was = each.old_value or "unset"
-        lines.append(
-            f"  {each.changed_at:%Y-%m-%d %H:%M:%S} {each.scope or 'everybody'}: {was} -> {each.new_value} "
-            f"by {each.changed_by}{why}"
-        )
-    return lines
-
-
-async def set_allowances(settings: Settings, values: Mapping[str, int | None], *, tenant: str | None) -> None:
-    """Set a tenant's allowances, or (without one) the ceilings over all tenants; None lifts a ceiling."""
-    async with core(settings, database_url(settings), application="rubato quota") as shared:
-        await require_schema(shared.login, access.ENGINE)
-        await PostgresAllowances(shared.login).set(values, tenant=tenant)
-
-
 async def run_api(settings: Settings) -> None:
     """Serve the API until a signal."""
     pepper = _pepper(settings)
@@ -252,7 +213,7 @@ async def run_api(settings: Settings) -> None:
         planner = _planner(settings)
         app = create_app(_services(shared, front, planner, anonymous_tenant=None))
         try:
-            async with _serving(app, bind(settings.host, settings.port, "PORT")):
+            async with serving(app, bind(settings.host, settings.port, "PORT")):
                 log.info("API is up", url=origin)
                 await taken.stop.wait()
         finally:
@@ -288,10 +249,10 @@ async def run_worker(settings: Settings, *, only: str | None) -> None:
         app = StatusApp(
             is_ready, shared.telemetry.exposition(shared.store.backlog), metrics_public=settings.metrics_public
         )
-        bound = _worker_socket(settings)
-        async with _serving(app, bound):
+        bound = worker_socket(settings)
+        async with serving(app, bound):
             await supervisor.start()
-            url = f"http://{settings.host}:{_port(bound)}/readyz"
+            url = f"http://{settings.host}:{port_of(bound)}/readyz"
             log.info("worker is up", only=only or "run and plan", status=url)
             await taken.stop.wait()
             await supervisor.stop(taken.force)
@@ -334,7 +295,7 @@ async def run_dev(settings: Settings, url: str, options: DevOptions, announce: C
         stack.push_async_callback(_close, planner)
         services = _services(shared, front, planner, anonymous_tenant=owner.tenant_id)
         taken = await stack.enter_async_context(signals())
-        await stack.enter_async_context(_serving(create_app(services), bound))
+        await stack.enter_async_context(serving(create_app(services), bound))
         if options.demo:
             base_url = await _demo_target(stack, shared, data)
             jobs = ManageJobs(shared.store, shared.cron, shared.ids)
@@ -348,7 +309,7 @@ async def run_dev(settings: Settings, url: str, options: DevOptions, announce: C
 async def run_demo_target(port: int) -> None:
     """Serve the demo's target until a signal; its day begins now."""
     clock = SystemClock()
-    async with signals() as taken, _serving(DemoTarget(clock, clock.now()), bind("127.0.0.1", port, "--port")):
+    async with signals() as taken, serving(DemoTarget(clock, clock.now()), bind("127.0.0.1", port, "--port")):
         log.info("the demo target is up", url=f"http://127.0.0.1:{port}/queue")
         await taken.stop.wait()
 
@@ -471,7 +432,7 @@ def _services(shared: Core, front: Front, planner: Planner | None, *, anonymous_
         identity=front.identity,
         clock=shared.clock,
         planner=_plan_due(shared, planner, store, front.quota) if planner is not None else None,
-        check_url=partial(_check_url, policy=shared.policy),
+        check_url=lambda url: check_url(url, shared.policy),
         check_headers=check_headers,
         seal=shared.seal,
         metrics=shared.telemetry.exposition(store.backlog),
@@ -480,10 +441,6 @@ def _services(shared: Core, front: Front, planner: Planner | None, *, anonymous_
         cors_origins=tuple(settings.cors_origins),
         anonymous_tenant=anonymous_tenant,
     )
-
-
-def _check_url(url: str, *, policy: AddressPolicy) -> Any:
-    return check_url(url, policy)
 
 
 @asynccontextmanager
@@ -595,73 +552,9 @@ async def _demo_target(stack: AsyncExitStack, shared: Core, data: Path) -> str:
         bound = bind("127.0.0.1", int(port), "PORT")
     except Unavailable:
         bound = bind("127.0.0.1", 0, "PORT")
-    origin = kept_secret(kept, lambda: f"{_port(bound)} {shared.clock.now().isoformat()}").partition(" ")[2]
-    await stack.enter_async_context(_serving(DemoTarget(shared.clock, datetime.fromisoformat(origin)), bound))
-    return f"http://127.0.0.1:{_port(bound)}"
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: the supervisor decides when to stop."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
-
-
-@asynccontextmanager
-async def _serving(app: Any, socket_: socket.socket) -> AsyncIterator[None]:
-    """Serve an ASGI application on a bound socket for the length of the block."""
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5, lifespan="off")
-    server = _Server(config)
-    task = asyncio.get_running_loop().create_task(server.serve(sockets=[socket_]), name="http server")
-    try:
-        while not server.started:
-            if task.done():
-                task.result()
-                raise Unavailable("The HTTP server ended while it was starting; its log says why.")
-            await asyncio.sleep(0.01)
-        yield
-    finally:
-        server.should_exit = True
-        await task
-        socket_.close()
-
-
-def bind(host: str, port: int, variable: str) -> socket.socket:
-    """Return a socket bound there. Raises ConfigurationError for no address of ours, Unavailable for a taken port."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
-        raise ConfigurationError(f"RUBATO_HOST is {host}, which is no address of this machine ({error}).") from error
-    bound = socket.socket(family, kind, protocol)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind(address)
-    except OSError as error:
-        bound.close()
-        raise Unavailable(
-            f"Port {port} on {host} cannot be taken: {error.strerror}. Stop what listens there, or set {variable} to "
-            "another."
-        ) from error
-    bound.setblocking(False)
-    return bound
-
-
-def _worker_socket(settings: Settings) -> socket.socket:
-    """Bind the worker's port; several workers share a host, so the default gives way to a free one."""
-    if settings.worker_port is not None:
-        return bind(settings.host, settings.worker_port, "RUBATO_WORKER_PORT")
-    try:
-        return bind(settings.host, DEFAULT_WORKER_PORT, "RUBATO_WORKER_PORT")
-    except Unavailable:
-        taken = bind(settings.host, 0, "RUBATO_WORKER_PORT")
-        log.info("the default worker port is taken; took a free one", default=DEFAULT_WORKER_PORT, port=_port(taken))
-        return taken
-
-
-def _port(bound: socket.socket) -> int:
-    return int(bound.getsockname()[1])
+    origin = kept_secret(kept, lambda: f"{port_of(bound)} {shared.clock.now().isoformat()}").partition(" ")[2]
+    await stack.enter_async_context(serving(DemoTarget(shared.clock, datetime.fromisoformat(origin)), bound))
+    return f"http://127.0.0.1:{port_of(bound)}"
 
 
 def _worker_id(shared: Core) -> str:
