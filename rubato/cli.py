@@ -163,11 +163,11 @@ def export_runs(
     days: Annotated[float, typer.Option(min=0, help="How many days back.")] = 30,
 ) -> None:
     """Print a tenant's stored runs, a line of JSON each, for `rubato eval --trace` and `rubato eval replay`."""
-    from rubato import wiring
+    from rubato import errands
 
     settings = _settings()
     with _failures():
-        _run(lambda: wiring.run_export(settings, tenant, job, days=days, write=print))
+        _run(lambda: errands.run_export(settings, tenant, job, days=days, write=print))
 
 
 @admin.command("create-key")
@@ -176,11 +176,11 @@ def admin_create_key(
     name: Annotated[str, typer.Option(help="What the key is listed as.")] = "made by the operator",
 ) -> None:
     """Make an API key of all scopes for an admin of a tenant, and print it, this once."""
-    from rubato import wiring
+    from rubato import errands
 
     settings = _settings()
     with _failures():
-        print(asyncio.run(wiring.create_key(settings, tenant=tenant, name=name)))
+        print(asyncio.run(errands.create_key(settings, tenant=tenant, name=name)))
 
 
 @admin.command("new-encryption-key")
@@ -194,11 +194,11 @@ def admin_new_encryption_key() -> None:
 @admin.command("rotate-secrets")
 def admin_rotate_secrets() -> None:
     """Seal every job's secrets under the first of RUBATO_ENCRYPTION_KEYS; safe while everything runs."""
-    from rubato import wiring
+    from rubato import errands
 
     settings = _settings()
     with _failures():
-        done = asyncio.run(wiring.rotate_all_secrets(settings))
+        done = asyncio.run(errands.rotate_all_secrets(settings))
         print(f"{done.seen} versions hold secrets; {done.renewed} were sealed anew, {done.lost} could not be opened.")
         if done.lost:
             raise SecretLostError

@@ -1,15 +1,20 @@
-"""What an operator does about planning: switch it, look at who did, bound its cost. Only the command line imports
-this."""
+"""What an operator does and is done with: keys, secrets, exports, and planning. Only the command line imports this."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 
 from core.modes import EVERYBODY
 from core.usecases.switch_planner import SwitchPlanner
+from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres import access
+from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.allowances import PostgresAllowances
+from rubato.adapters.postgres.keys import new_key
 from rubato.adapters.postgres.migrate import require_schema
+from rubato.adapters.postgres.secret_rotation import Rotated, rotate_secrets
+from rubato.exports import exported_runs
 from rubato.settings import Settings
-from rubato.wiring import core, database_url
+from rubato.wiring import core, database_url, pepper_of, reached, vault_of
 
 
 async def switch_planning(settings: Settings, mode: str, *, tenant: str | None, reason: str | None) -> str:
@@ -45,3 +50,31 @@ async def set_allowances(settings: Settings, values: Mapping[str, int | None], *
     async with core(settings, database_url(settings), application="rubato quota") as shared:
         await require_schema(shared.login, access.ENGINE)
         await PostgresAllowances(shared.login).set(values, tenant=tenant)
+
+
+async def create_key(settings: Settings, *, tenant: str, name: str) -> str:
+    """Make a key of all scopes for an admin of a tenant, both made if they are not there; return its value."""
+    value = new_key(settings.api_key_prefix)
+    async with reached(settings, access.IDENTITY) as engine:
+        accounts = PostgresAccounts(engine, SystemIds(), pepper=pepper_of(settings))
+        if await accounts.create_key(value, tenant=tenant, name=name) is None:
+            await accounts.bootstrap(value, tenant=tenant, user="operator")
+    return value
+
+
+async def rotate_all_secrets(settings: Settings) -> Rotated:
+    """Seal every job's secrets under the first of the encryption keys."""
+    vault = vault_of(settings)
+    async with reached(settings, access.ENGINE) as engine:
+        return await rotate_secrets(engine, vault.renew)
+
+
+async def run_export(
+    settings: Settings, tenant_id: str, job_id: str | None, *, days: float, write: Callable[[str], object]
+) -> None:
+    """Write a tenant's stored runs of the last `days`, a line each. Raises NotFound."""
+    async with core(settings, database_url(settings), application="rubato export") as shared:
+        await shared.store.limits(tenant_id)
+        since = await shared.store.now() - timedelta(days=days)
+        async for line in exported_runs(shared.store, tenant_id, job_id=job_id, since=since):
+            write(line)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import hmac
 import os
 import secrets
 import socket
@@ -17,10 +18,12 @@ from urllib.parse import urlsplit
 import structlog
 
 from api.app import create_app
+from api.paging import Cursors
 from api.services import Identity, Services
 from core.errors import ConfigurationError, Unavailable
 from core.ports.planner import Planner
 from core.quota import Price
+from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
@@ -37,6 +40,7 @@ from rubato.adapters.http.dispatcher import HttpDispatcher
 from rubato.adapters.http.guard import AddressPolicy, check_url
 from rubato.adapters.http.isolated import IsolatedDispatcher
 from rubato.adapters.http.message import check_headers
+from rubato.adapters.http.signing import SigningDispatcher
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres import access
 from rubato.adapters.postgres.accounts import PostgresAccounts
@@ -48,23 +52,25 @@ from rubato.adapters.postgres.keys import PostgresKeys, new_key
 from rubato.adapters.postgres.members import PostgresMembers
 from rubato.adapters.postgres.migrate import ensure_partitions, migrate, require_schema
 from rubato.adapters.postgres.quota import PostgresQuota
-from rubato.adapters.postgres.secret_rotation import Rotated, rotate_secrets
+from rubato.adapters.postgres.rates import PostgresRates
+from rubato.adapters.postgres.replies import PostgresReplies
 from rubato.adapters.postgres.sign_ins import PostgresSignIns
+from rubato.adapters.postgres.signing import PostgresSigningSecrets
 from rubato.adapters.postgres.store import PostgresStore
 from rubato.adapters.postgres.tenant_data import (
     PostgresTenantData,
     remove_deleted_tenants,
     remove_old_audit_entries,
 )
+from rubato.adapters.postgres.usage import PostgresUsage, hold_to_runs_per_day
 from rubato.adapters.postgres.wake import WakeListener
 from rubato.adapters.telemetry import Telemetry
 from rubato.adapters.vault import Vault, new_encryption_key
 from rubato.demo.jobs import register_demo
 from rubato.demo.target import DemoTarget
-from rubato.exports import exported_runs
 from rubato.serving import bind, port_of, serving, worker_socket
 from rubato.settings import Settings
-from worker.loops import lease_service, maintenance_service, plan_service, renew_service, run_service
+from worker.loops import allowance_service, lease_service, maintenance_service, plan_service, renew_service, run_service
 from worker.service import Service
 from worker.status import StatusApp
 from worker.supervisor import Signals, Supervisor, signals
@@ -107,7 +113,7 @@ class Core:
 @asynccontextmanager
 async def core(settings: Settings, url: str, *, application: str) -> AsyncIterator[Core]:
     """Connect, waiting for the database as long as the settings say."""
-    policy, vault = AddressPolicy(settings.egress_allow), cache(partial(_vault, settings))
+    policy, vault = AddressPolicy(settings.egress_allow), cache(partial(vault_of, settings))
     lease_s = settings.lock_ttl_ms / 1000
     idle_s, whole_s = min(IDLE_IN_TRANSACTION_S, lease_s / IDLES_A_LEASE), min(CALL_S, lease_s / WHOLES_A_LEASE)
     limited = partial(connect, url, idle_s=idle_s, whole_s=whole_s)
@@ -151,13 +157,13 @@ async def core(settings: Settings, url: str, *, application: str) -> AsyncIterat
 async def run_migrations(settings: Settings) -> None:
     """Bring the schema up to date and end."""
     AddressPolicy(settings.egress_allow)  # what the other processes would refuse, this one does too
-    async with _reached(settings, None) as engine:
+    async with reached(settings, None) as engine:
         await migrate(engine)
         log.info("The schema is up to date.")
 
 
 @asynccontextmanager
-async def _reached(settings: Settings, role: str | None) -> AsyncIterator[Engine]:
+async def reached(settings: Settings, role: str | None) -> AsyncIterator[Engine]:
     """Connect for one errand, as whoever logs in or in a role, waiting for the database."""
     url = database_url(settings)
     engine = connect(url, application="rubato", role=role, pool_size=1)
@@ -168,37 +174,9 @@ async def _reached(settings: Settings, role: str | None) -> AsyncIterator[Engine
         await engine.dispose()
 
 
-async def create_key(settings: Settings, *, tenant: str, name: str) -> str:
-    """Make a key of all scopes for an admin of a tenant, both made if they are not there; return its value."""
-    value = new_key(settings.api_key_prefix)
-    async with _reached(settings, access.IDENTITY) as engine:
-        accounts = PostgresAccounts(engine, SystemIds(), pepper=_pepper(settings))
-        if await accounts.create_key(value, tenant=tenant, name=name) is None:
-            await accounts.bootstrap(value, tenant=tenant, user="operator")
-    return value
-
-
-async def rotate_all_secrets(settings: Settings) -> Rotated:
-    """Seal every job's secrets under the first of the encryption keys."""
-    vault = _vault(settings)
-    async with _reached(settings, access.ENGINE) as engine:
-        return await rotate_secrets(engine, vault.renew)
-
-
-async def run_export(
-    settings: Settings, tenant_id: str, job_id: str | None, *, days: float, write: Callable[[str], object]
-) -> None:
-    """Write a tenant's stored runs of the last `days`, a line each. Raises NotFound."""
-    async with core(settings, database_url(settings), application="rubato export") as shared:
-        await shared.store.limits(tenant_id)
-        since = await shared.store.now() - timedelta(days=days)
-        async for line in exported_runs(shared.store, tenant_id, job_id=job_id, since=since):
-            write(line)
-
-
 async def run_api(settings: Settings) -> None:
     """Serve the API until a signal."""
-    pepper = _pepper(settings)
+    pepper = pepper_of(settings)
     _require_keys(settings)
     origin = settings.public_url or f"http://{settings.host}:{settings.port}"
     async with (
@@ -368,6 +346,11 @@ class Front:
     flags: PostgresFlags
     accounts: PostgresAccounts
     identity: Identity
+    replies: PostgresReplies
+    usage: PostgresUsage
+    signing: PostgresSigningSecrets
+    rates: PostgresRates
+    cursors: Cursors
 
 
 @asynccontextmanager
@@ -393,6 +376,11 @@ async def _front(shared: Core, pepper: bytes, origin: str) -> AsyncIterator[Fron
                 origin=origin.rstrip("/"),
                 provider=_provider(settings, origin.rstrip("/")),
             ),
+            replies=PostgresReplies(tenant, ids),
+            usage=PostgresUsage(tenant),
+            signing=_signing(shared, tenant),
+            rates=PostgresRates(tenant, shared.clock),
+            cursors=Cursors(hmac.digest(pepper, b"rubato cursors", "sha256")),
         )
     finally:
         await tenant.dispose()
@@ -423,6 +411,7 @@ def _services(shared: Core, front: Front, planner: Planner | None, *, anonymous_
         jobs=ManageJobs(store, shared.cron, shared.ids),
         hints=ManageHints(store, shared.cron, shared.ids),
         rules=ManageRules(store, shared.cron, shared.ids),
+        bulk=Bulk(store, shared.cron),
         explain=Explain(store, shared.cron),
         store=store,
         quota=front.quota,
@@ -437,10 +426,19 @@ def _services(shared: Core, front: Front, planner: Planner | None, *, anonymous_
         seal=shared.seal,
         metrics=shared.telemetry.exposition(store.backlog),
         observe=shared.telemetry.observe_http,
+        replies=front.replies,
+        usage=front.usage,
+        signing=front.signing,
+        cursors=front.cursors,
+        rates=front.rates,
         metrics_public=settings.metrics_public,
         cors_origins=tuple(settings.cors_origins),
         anonymous_tenant=anonymous_tenant,
     )
+
+
+def _signing(shared: Core, engine: Engine) -> PostgresSigningSecrets:
+    return PostgresSigningSecrets(engine, shared.ids, shared.clock, seal=shared.seal, opener=shared.unseal)
 
 
 @asynccontextmanager
@@ -448,7 +446,9 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
     """Build a worker's services; they are stopped with the block at the latest."""
     settings = shared.settings
     poll, lease = timedelta(milliseconds=settings.poll_interval_ms), timedelta(milliseconds=settings.lock_ttl_ms)
-    dispatcher = HttpDispatcher(shared.policy, opener=shared.unseal)
+    signing_secrets = _signing(shared, shared.engine)
+    dispatcher = SigningDispatcher(HttpDispatcher(shared.policy, opener=shared.unseal), signing_secrets, shared.clock)
+    isolated = SigningDispatcher(IsolatedDispatcher(shared.policy, opener=shared.unseal), signing_secrets, shared.clock)
     services: list[Service] = []
     runs: RunDue | None = None
     planner = _planner(settings) if only != "run" else None
@@ -472,7 +472,7 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
                 ramp=ADMISSION_RAMP,
                 lease=lease,
                 misfire_grace=timedelta(milliseconds=settings.misfire_grace_ms),
-                isolated=IsolatedDispatcher(shared.policy, opener=shared.unseal),
+                isolated=isolated,
             )
             runner = run_service(runs, shared.clock, shared.telemetry, poll=poll)
             listener.subscribe(runner.wake)
@@ -480,6 +480,7 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
             services.append(renew_service(runs, shared.telemetry))
             services.append(lease_service(runs, shared.telemetry))
             services.append(maintenance_service(partial(_maintain, shared), shared.telemetry))
+            services.append(allowance_service(partial(hold_to_runs_per_day, shared.engine), shared.telemetry))
             if plans is not None:
                 runs.on_passed = plans.wake  # within one process it need not wait for the plan loop's next look
         supervisor = Supervisor(services, runs)
@@ -565,7 +566,7 @@ def _worker_id(shared: Core) -> str:
 def _require_keys(settings: Settings) -> None:
     """Refuse a start that could not seal or open secrets; development makes its key when a secret first needs one."""
     if settings.environment != "development":
-        _vault(settings)
+        vault_of(settings)
 
 
 def encryption_key() -> str:
@@ -573,7 +574,7 @@ def encryption_key() -> str:
     return new_encryption_key()
 
 
-def _vault(settings: Settings) -> Vault:
+def vault_of(settings: Settings) -> Vault:
     """Return what seals and opens jobs' secrets. Development makes a key of its own, beside its other secrets."""
     if settings.encryption_keys is not None:
         keys = settings.encryption_keys.get_secret_value().split(",")
@@ -586,7 +587,7 @@ def _vault(settings: Settings) -> Vault:
     return Vault([kept_secret(settings.data_dir / "encryption_key", new_encryption_key)])
 
 
-def _pepper(settings: Settings) -> bytes:
+def pepper_of(settings: Settings) -> bytes:
     if settings.secret is not None:
         return settings.secret.get_secret_value().encode()
     if settings.environment != "development":

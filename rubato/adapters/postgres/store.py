@@ -25,7 +25,7 @@ from core.entities import (
     SlotKind,
     Trigger,
 )
-from core.errors import LeaseLostError, NotFound, RubatoError
+from core.errors import JobsLimitReached, LeaseLostError, NotFound, RubatoError
 from core.ids import bucket_of, slot_of
 from core.ports.clock import Clock
 from core.ports.ids import Ids
@@ -74,7 +74,7 @@ from rubato.adapters.postgres.codec import (
 from rubato.adapters.postgres.contexts import gate_counts, latest_decision, of_job, planning_context, steered_jobs
 from rubato.adapters.postgres.engine import CALL_S, Link, LostRaceError, link_of, linked, transaction
 from rubato.adapters.postgres.listing import job_rows, listed_job, visible
-from rubato.adapters.postgres.rules import Rulebooks, rule_from
+from rubato.adapters.postgres.rules import one_rule, rules_of
 
 _ATTEMPTS = 3  # at a transaction that lost against another
 _AT_A_TIME = 16  # claims made of rows before the event loop gets a turn: others' slots come meanwhile
@@ -101,7 +101,6 @@ class PostgresStore:
         self._ids, self._clock = ids, clock
         self._operator_minimum = operator_minimum
         self._definitions = Definitions()
-        self._rulebooks = Rulebooks()
 
     async def now(self) -> datetime:
         """Return the database's clock."""
@@ -120,9 +119,22 @@ class PostgresStore:
     async def add_job(self, job: Job, decision: Decision) -> None:
         """Store a new job with its first definition and decision, and wake the workers."""
         async with linked(self._engine) as link:
+            await link.execute(queries.REGISTER_IN_TURN, job.tenant_id)
+            room = await link.fetchrow(queries.ROOM, job.tenant_id)
+            if room is not None and room["used"] >= room["max_jobs"]:
+                raise JobsLimitReached(room["max_jobs"])
             await insert_job(link, job)
             await insert_decisions(link, [decision_row(job, decision, "registration")])
             await link.execute(queries.WAKE)
+
+    async def room(self, tenant_id: str) -> int:
+        """Return how many more jobs the tenant may register."""
+        async with linked(self._engine) as link:
+            row = await link.fetchrow(queries.ROOM, tenant_id)
+        if row is None:
+            raise NotFound(f"There is no tenant {tenant_id}.")
+        left: int = row["max_jobs"] - row["used"]
+        return max(0, left)
 
     async def job(self, tenant_id: str, job_id: str) -> Job:
         """Return a job that is not deleted."""
@@ -218,7 +230,6 @@ class PostgresStore:
                         work,
                         operator_minimum=self._operator_minimum,
                         definitions=self._definitions if batch else None,
-                        rulebooks=self._rulebooks,
                         known=known,
                     )
                     if after is not None:
@@ -457,20 +468,13 @@ class PostgresStore:
 
     async def rules(self, tenant_id: str, job_id: str) -> list[Rule]:
         """Return a job's rules, oldest first."""
-        statement = tables.rules.select().where(of_job(tables.rules, tenant_id, job_id)).order_by(tables.rules.c.id)
         async with self._transaction() as connection:
-            rows = (await connection.execute(statement)).mappings().all()
-        return [rule_from(row) for row in rows]
+            return await rules_of(connection, tenant_id, job_id)
 
     async def rule(self, tenant_id: str, rule_id: str) -> Rule:
         """Return one rule."""
-        rules = tables.rules
-        statement = rules.select().where(rules.c.tenant_id == tenant_id, rules.c.id == rule_id)
         async with self._transaction() as connection:
-            row = (await connection.execute(statement)).mappings().first()
-        if row is None:
-            raise NotFound(f"There is no rule {rule_id}.")
-        return rule_from(row)
+            return await one_rule(connection, tenant_id, rule_id)
 
     async def sessions(
         self, tenant_id: str, *, job_id: str | None = None, limit: int, after: tuple[str, ...] | None = None
@@ -521,12 +525,7 @@ class PostgresStore:
     async def _snapshots(self, connection: AsyncConnection, refs: Sequence[JobRef]) -> dict[JobRef, Snapshot]:
         link = await link_of(connection)
         return await read_snapshots(
-            link,
-            refs,
-            lock=False,
-            operator_minimum=self._operator_minimum,
-            definitions=self._definitions,
-            rulebooks=self._rulebooks,
+            link, refs, lock=False, operator_minimum=self._operator_minimum, definitions=self._definitions
         )
 
 
