@@ -4,7 +4,7 @@ secrets that outgoing requests are signed with."""
 from alembic import op
 
 revision = "0005"
-down_revision = "0006"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
