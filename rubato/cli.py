@@ -69,6 +69,7 @@ def api() -> None:
 
     settings = _settings()
     with _failures():
+        wiring.report_errors(settings, "api")
         _run(lambda: wiring.run_api(settings))
 
 
@@ -85,6 +86,7 @@ def worker(
         _give_up(ConfigurationError(f"--only takes run or plan, not {only}."))
     settings = _settings()
     with _failures():
+        wiring.report_errors(settings, "worker")
         _run(lambda: wiring.run_worker(settings, only=only))
 
 

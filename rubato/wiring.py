@@ -22,6 +22,7 @@ from api.paging import Cursors
 from api.services import Identity, Services
 from core.errors import ConfigurationError, Unavailable
 from core.ports.planner import Planner
+from core.ports.targets import SYSTEM_TENANT
 from core.quota import Price
 from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
@@ -29,6 +30,7 @@ from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.manage_rules import ManageRules
 from core.usecases.plan_due import PlanDue
+from core.usecases.reap import ReapStale
 from core.usecases.run_due import RunDue
 from core.usecases.switch_planner import SwitchPlanner
 from planner.llm import LlmPlanner, OfflinePlanner
@@ -45,6 +47,7 @@ from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres import access
 from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.audit import PostgresAudit
+from rubato.adapters.postgres.definitions import PostgresDefinitions
 from rubato.adapters.postgres.embedded import EmbeddedPostgres
 from rubato.adapters.postgres.engine import CALL_S, IDLE_IN_TRANSACTION_S, Engine, connect, wait_until_ready
 from rubato.adapters.postgres.flags import PostgresFlags
@@ -64,13 +67,26 @@ from rubato.adapters.postgres.tenant_data import (
 )
 from rubato.adapters.postgres.usage import PostgresUsage, hold_to_runs_per_day
 from rubato.adapters.postgres.wake import WakeListener
+from rubato.adapters.targets.discovery import discover
+from rubato.adapters.targets.isolated import IsolatedTargets
+from rubato.adapters.targets.registry import Registry
+from rubato.adapters.targets.runner import LocalTargets
 from rubato.adapters.telemetry import Telemetry
 from rubato.adapters.vault import Vault, new_encryption_key
 from rubato.demo.jobs import register_demo
 from rubato.demo.target import DemoTarget
+from rubato.maintenance import register_system_jobs, system_targets
 from rubato.serving import bind, port_of, serving, worker_socket
 from rubato.settings import Settings
-from worker.loops import allowance_service, lease_service, maintenance_service, plan_service, renew_service, run_service
+from worker.loops import (
+    allowance_service,
+    lease_service,
+    maintenance_service,
+    plan_service,
+    reap_service,
+    renew_service,
+    run_service,
+)
 from worker.service import Service
 from worker.status import StatusApp
 from worker.supervisor import Signals, Supervisor, signals
@@ -154,11 +170,19 @@ async def core(settings: Settings, url: str, *, application: str) -> AsyncIterat
             await each.dispose()
 
 
+def report_errors(settings: Settings, process: str) -> None:
+    """Report this process's errors, if the settings say where to. Raises ConfigurationError."""
+    if settings.sentry_dsn is not None:
+        from rubato.adapters import sentry  # it takes a tenth of a second to import, and most do without
+
+        sentry.report_errors(settings.sentry_dsn.get_secret_value(), environment=settings.environment, process=process)
+
+
 async def run_migrations(settings: Settings) -> None:
     """Bring the schema up to date and end."""
-    AddressPolicy(settings.egress_allow)  # what the other processes would refuse, this one does too
-    async with reached(settings, None) as engine:
-        await migrate(engine)
+    async with core(settings, database_url(settings), application="rubato migrate") as shared:
+        await migrate(shared.login)
+        await register_system_jobs(ManageJobs(shared.store, shared.cron, shared.ids), shared.store)
         log.info("The schema is up to date.")
 
 
@@ -188,6 +212,9 @@ async def run_api(settings: Settings) -> None:
         if settings.bootstrap_api_key is not None:
             key = settings.bootstrap_api_key.get_secret_value()
             await front.accounts.bootstrap(key, tenant="default", user="bootstrap")
+        if settings.operator_api_key is not None:
+            key = settings.operator_api_key.get_secret_value()
+            await front.accounts.bootstrap(key, tenant=SYSTEM_TENANT, user="operator", tenant_id=SYSTEM_TENANT)
         planner = _planner(settings)
         app = create_app(_services(shared, front, planner, anonymous_tenant=None))
         try:
@@ -259,6 +286,7 @@ async def run_dev(settings: Settings, url: str, options: DevOptions, announce: C
         stack.callback(bound.close)
         shared = await stack.enter_async_context(core(settings, url, application="rubato dev"))
         await migrate(shared.login)
+        await register_system_jobs(ManageJobs(shared.store, shared.cron, shared.ids), shared.store)
         pepper = kept_secret(data / "secret", lambda: secrets.token_hex(32)).encode()
         origin = settings.public_url or f"http://127.0.0.1:{options.port}"
         front = await stack.enter_async_context(_front(shared, pepper, origin))
@@ -342,6 +370,7 @@ class Front:
     """What stands before the API: credentials under one role, one tenant's rows under another."""
 
     store: PostgresStore
+    definitions: PostgresDefinitions
     quota: PostgresQuota
     flags: PostgresFlags
     accounts: PostgresAccounts
@@ -360,9 +389,11 @@ async def _front(shared: Core, pepper: bytes, origin: str) -> AsyncIterator[Fron
     tenant = shared.open(application="rubato api", role=access.TENANT)
     credentials = shared.open(application="rubato api sign-in", pool_size=5, role=access.IDENTITY)
     minimum = timedelta(milliseconds=settings.min_interval_ms)
+    store = PostgresStore(tenant, ids, operator_minimum=minimum, clock=shared.clock)
     try:
         yield Front(
-            store=PostgresStore(tenant, ids, operator_minimum=minimum, clock=shared.clock),
+            store=store,
+            definitions=PostgresDefinitions(tenant, store),
             quota=PostgresQuota(tenant, ids),
             flags=PostgresFlags(tenant),
             accounts=PostgresAccounts(credentials, ids, pepper=pepper),
@@ -420,6 +451,8 @@ def _services(shared: Core, front: Front, planner: Planner | None, *, anonymous_
         accounts=front.accounts,
         identity=front.identity,
         clock=shared.clock,
+        definitions=front.definitions,
+        targets=_targets(shared),
         planner=_plan_due(shared, planner, store, front.quota) if planner is not None else None,
         check_url=lambda url: check_url(url, shared.policy),
         check_headers=check_headers,
@@ -441,11 +474,19 @@ def _signing(shared: Core, engine: Engine) -> PostgresSigningSecrets:
     return PostgresSigningSecrets(engine, shared.ids, shared.clock, seal=shared.seal, opener=shared.unseal)
 
 
+def _targets(shared: Core) -> Registry:
+    """Return every target there is: ours, those of installed packages, and those that the settings name."""
+    lease = timedelta(milliseconds=shared.settings.lock_ttl_ms)
+    own = system_targets(shared.url, cron=shared.cron, ids=shared.ids, events=shared.telemetry, lease=lease)
+    return discover(shared.settings.targets, own)
+
+
 @asynccontextmanager
 async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor]:
     """Build a worker's services; they are stopped with the block at the latest."""
     settings = shared.settings
     poll, lease = timedelta(milliseconds=settings.poll_interval_ms), timedelta(milliseconds=settings.lock_ttl_ms)
+    targets = LocalTargets(_targets(shared), shared.clock)
     signing_secrets = _signing(shared, shared.engine)
     dispatcher = SigningDispatcher(HttpDispatcher(shared.policy, opener=shared.unseal), signing_secrets, shared.clock)
     isolated = SigningDispatcher(IsolatedDispatcher(shared.policy, opener=shared.unseal), signing_secrets, shared.clock)
@@ -473,13 +514,19 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
                 lease=lease,
                 misfire_grace=timedelta(milliseconds=settings.misfire_grace_ms),
                 isolated=isolated,
+                targets=targets,
+                isolated_targets=IsolatedTargets(settings.targets, targets),
             )
+            reap = ReapStale(shared.store, shared.cron, shared.ids, shared.telemetry, lease)
+            with contextlib.suppress(Unavailable):  # its service tries again
+                await reap.run_once()  # what is stale first, then what is pending and what is due
             runner = run_service(runs, shared.clock, shared.telemetry, poll=poll)
             listener.subscribe(runner.wake)
             services.append(runner)
             services.append(renew_service(runs, shared.telemetry))
             services.append(lease_service(runs, shared.telemetry))
             services.append(maintenance_service(partial(_maintain, shared), shared.telemetry))
+            services.append(reap_service(reap.run_once, shared.telemetry))
             services.append(allowance_service(partial(hold_to_runs_per_day, shared.engine), shared.telemetry))
             if plans is not None:
                 runs.on_passed = plans.wake  # within one process it need not wait for the plan loop's next look
@@ -488,6 +535,7 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
             yield supervisor
         finally:
             await supervisor.stop()
+            await targets.close()
             await dispatcher.close()
             await _close(planner)
 

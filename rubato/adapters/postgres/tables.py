@@ -231,6 +231,8 @@ job_versions = Table(
     Column("headers", Json, nullable=False),
     Column("body", Json),
     Column("timeout_ms", BigInteger, nullable=False),
+    Column("target", Text),
+    Column("payload", Json),
     Column("baseline_kind", Text, nullable=False),
     Column("cron_expression", Text),
     Column("timezone", Text),
@@ -266,6 +268,32 @@ job_versions = Table(
     _one_of("catchup", Catchup, "catchup"),
     _one_of("delivery", Delivery, "delivery"),
     _one_of("planner", PlannerMode, "planner"),
+    CheckConstraint("(target IS NULL) = (url <> '')", name="one_action"),
+    CheckConstraint("target IS NOT NULL OR payload IS NULL", name="payload_has_target"),
+    Index(
+        "ix_job_versions_target",
+        "tenant_id",
+        "target",
+        "baseline_kind",
+        postgresql_where=text("target IS NOT NULL"),
+    ),
+    Index("ix_job_versions_key", "tenant_id", "key", "version", postgresql_where=text("target IS NOT NULL")),
+)
+
+job_history = Table(
+    "job_history",
+    metadata,
+    Column("tenant_id", Identifier, primary_key=True),
+    Column("bucket", SmallInteger, primary_key=True),
+    Column("job_id", Identifier, primary_key=True),
+    Column("id", Identifier, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("actor", Identifier),
+    Column("reason", Text),
+    Column("changed", Json, nullable=False),
+    ForeignKeyConstraint(["tenant_id", "bucket", "job_id"], ["jobs.tenant_id", "jobs.bucket", "jobs.id"]),
 )
 
 schedules = Table(
