@@ -11,6 +11,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from api import problems
 from api.dashboard import page
 from api.guards import PREFIX, RequestGate, check_request
+from api.request_log import RequestLog
 from api.routes import decisions, health, hints, jobs, quota, runs, sessions
 from api.services import Services
 
@@ -47,6 +48,7 @@ def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastA
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["content-type", "x-api-key", "authorization", "idempotency-key", "if-match"],
         )
+    app.add_middleware(RequestLog)
     app.add_middleware(RequestGate, observe=services.observe)
     _describe_security(app)
     return app

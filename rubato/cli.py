@@ -145,7 +145,7 @@ def _settings(*, json_by_default: bool = True) -> Settings:
     settings = _loaded().settings
     production = settings.environment != "development" and json_by_default
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and production)
-    configure_logs(json=as_json, level=settings.log_level)
+    configure_logs(json=as_json, level=settings.log_level, secrets=settings.secrets())
     return settings
 
 

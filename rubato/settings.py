@@ -144,6 +144,11 @@ class Settings(BaseModel):
         "info", alias="RUBATO_LOG_LEVEL", description="The least that is logged."
     )
 
+    def secrets(self) -> list[str]:
+        """Return the values of every secret that is set, for hiding them."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:

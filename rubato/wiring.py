@@ -19,8 +19,9 @@ import uvicorn
 
 from api.app import create_app
 from api.services import Services
-from core.errors import ConfigurationError, Unavailable
+from core.errors import ConfigurationError, RubatoError, Unavailable
 from core.ports.planner import Planner
+from core.ports.store import Backlog
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
@@ -36,6 +37,7 @@ from rubato.adapters.http.isolated import IsolatedDispatcher
 from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres.accounts import PostgresAccounts
+from rubato.adapters.postgres.duties import Duties
 from rubato.adapters.postgres.embedded import EmbeddedPostgres
 from rubato.adapters.postgres.engine import CALL_S, IDLE_IN_TRANSACTION_S, Engine, connect, wait_until_ready
 from rubato.adapters.postgres.migrate import ensure_partitions, migrate, require_schema
@@ -56,6 +58,7 @@ CLAIM_AHEAD = timedelta(milliseconds=500)
 IDLES_A_LEASE = 5  # a stopped process lets go of its locks while the others can still renew their leases
 WHOLES_A_LEASE = 4  # nor does any other transaction keep them for longer
 ADMISSION_RAMP = timedelta(seconds=1)
+SHOWS_GAUGES = timedelta(seconds=90)  # after a scrape; the next one comes within a minute
 log = structlog.get_logger("rubato")
 
 
@@ -73,6 +76,12 @@ class Core:
     ids: SystemIds
     telemetry: Telemetry
     policy: AddressPolicy
+    duties: Duties
+
+    async def backlog(self) -> Backlog | None:
+        """Return the installation's figures if it is this process that shows them."""
+        is_mine = await self.duties.take("gauges", lasting=SHOWS_GAUGES)
+        return await self.store.backlog() if is_mine else None
 
 
 @asynccontextmanager
@@ -89,6 +98,7 @@ async def core(settings: Settings, url: str, *, application: str) -> AsyncIterat
     try:
         await wait_until_ready(engine, url, timeout_s=settings.database_wait_ms / 1000)
         ids, clock = SystemIds(), SystemClock()
+        duties = Duties(engine, _process_id(ids))
         minimum = timedelta(milliseconds=settings.min_interval_ms)
         yield Core(
             settings=settings,
@@ -108,7 +118,10 @@ async def core(settings: Settings, url: str, *, application: str) -> AsyncIterat
             ids=ids,
             telemetry=Telemetry(clock),
             policy=policy,
+            duties=duties,
         )
+        with contextlib.suppress(RubatoError):
+            await duties.drop()
     finally:
         for each in engines:
             await each.dispose()
@@ -165,7 +178,7 @@ async def run_worker(settings: Settings, *, only: str | None) -> None:
             return supervisor.is_ready
 
         app = StatusApp(
-            is_ready, shared.telemetry.exposition(shared.store.backlog), metrics_public=settings.metrics_public
+            is_ready, shared.telemetry.exposition(shared.backlog), metrics_public=settings.metrics_public
         )
         bound = _worker_socket(settings)
         async with _serving(app, bound):
@@ -290,7 +303,7 @@ def _services(
         planner=_plan_due(shared, planner) if planner is not None else None,
         check_url=partial(_check_url, policy=shared.policy),
         check_headers=check_headers,
-        metrics=shared.telemetry.exposition(shared.store.backlog),
+        metrics=shared.telemetry.exposition(shared.backlog),
         observe=shared.telemetry.observe_http,
         metrics_public=settings.metrics_public,
         cors_origins=tuple(settings.cors_origins),
@@ -472,7 +485,11 @@ def _port(bound: socket.socket) -> int:
 
 def _worker_id(shared: Core) -> str:
     """Return an id of this boot: a restarted worker is another worker."""
-    return f"wrk_{socket.gethostname()[:40]}_{os.getpid()}_{shared.ids.entropy()[:8]}"
+    return f"wrk_{_process_id(shared.ids)}"
+
+
+def _process_id(ids: SystemIds) -> str:
+    return f"{socket.gethostname()[:40]}_{os.getpid()}_{ids.entropy()[:8]}"
 
 
 def _pepper(settings: Settings) -> bytes:

@@ -172,11 +172,13 @@ class RunFilter:
 
 @record
 class Backlog:
-    """What waits. `oldest_due_age_s` is 0 when nothing is due."""
+    """What waits, and how full the fullest allowance is. `oldest_due_age_s` is 0 when nothing is due;
+    `quota_used_ratio_max`: the largest share that any tenant has used of an open window, reservations included."""
 
     due_jobs: int
     oldest_due_age_s: float
     parked_jobs: int
+    quota_used_ratio_max: float = 0.0
 
 
 class Store(Protocol):

@@ -1,12 +1,14 @@
 """The event port: one record in, a metric and a log line out. Metrics are never labelled by job, tenant or address."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 from core.errors import RubatoError
 from core.events import (
@@ -51,17 +53,20 @@ class Telemetry:
         self._claimed = Counter("rubato_jobs_claimed", "Jobs leased by this process.", **r)
         self._expired = Counter("rubato_leases_expired", "Runs taken over from a lost worker.", **r)
         self._refused = Counter("rubato_stale_writes_refused", "Writes under a superseded lease.", **r)
-        self._hints = Counter("rubato_hints", "Hints written by sessions.", ["kind", "author", "outcome"], **r)
+        self._hints = Counter(
+            "rubato_hints", "Hints that planners and rules wrote.", ["kind", "author", "outcome"], **r
+        )
+        self._matches = Counter("rubato_rule_matches", "Rules whose condition a settled run met.", **r)
         self._clamps = Counter("rubato_governor_clamps", "Bounds that moved an instant.", ["bound", "source"], **r)
+        self._gate = Counter("rubato_planner_gate", "Settled runs by the gate's verdict.", ["verdict"], **r)
         self._sessions = Counter("rubato_planner_sessions", "Planner sessions.", ["outcome"], **r)
         self._calls = Counter("rubato_planner_tool_calls", "Tool calls of planners.", ["tool", "outcome"], **r)
         self._tokens = Counter("rubato_planner_tokens", "Tokens of planner sessions.", ["model", "type"], **r)
+        self._cost = Counter("rubato_planner_cost_usd", "Cost of sessions whose model has a price.", ["model"], **r)
         self._plan_s = Histogram("rubato_planner_duration_seconds", "Whole planner session.", buckets=_SECONDS, **r)
         self._denials = Counter("rubato_quota_denials", "Sessions that the quota refused.", ["reason"], **r)
-        self._due = Gauge("rubato_due_jobs", "Jobs that are due and not leased.", **r)
-        self._due_age = Gauge("rubato_oldest_due_age_seconds", "Age of the oldest due job.", **r)
+        self._breakers = Gauge("rubato_planner_breaker_open", "Breakers that keep model requests back.", **r)
         self._skew = Gauge("rubato_clock_skew_seconds", "This host's clock less the database's.", **r)
-        self._parked = Gauge("rubato_jobs_parked", "Jobs set aside because they could not be decided.", **r)
         self._tick = Gauge("rubato_last_tick_timestamp_seconds", "Last finished turn of a loop.", ["role"], **r)
         self._http_s = Histogram(
             "rubato_http_request_duration_seconds",
@@ -70,6 +75,8 @@ class Telemetry:
             buckets=_SECONDS,
             **r,
         )
+        self._installation = _Installation()
+        self.registry.register(self._installation)
 
     def emit(self, event: Event) -> None:
         """Take one event; never raises, never blocks."""
@@ -108,18 +115,20 @@ class Telemetry:
         """Record one API request."""
         self._http_s.labels(_known_method(method), route, f"{status // 100}xx").observe(duration_s)
 
-    def exposition(self, backlog: Callable[[], Awaitable[Backlog]]) -> Callable[[], Awaitable[tuple[bytes, str]]]:
-        """Return what renders the metrics, with gauges read from the database at that moment."""
+    def exposition(
+        self, backlog: Callable[[], Awaitable[Backlog | None]]
+    ) -> Callable[[], Awaitable[tuple[bytes, str]]]:
+        """Return what renders the metrics, with the installation's gauges as `backlog` finds them at that moment.
+
+        None: another process shows them. They are left out then, and while the database is away: an old figure would
+        look like a present one, and a second one would be counted twice.
+        """
 
         async def render() -> tuple[bytes, str]:
             try:
-                waiting = await backlog()
+                self._installation.shown = await backlog()
             except RubatoError:
-                waiting = None
-            if waiting is not None:
-                self._due.set(waiting.due_jobs)
-                self._due_age.set(waiting.oldest_due_age_s)
-                self._parked.set(waiting.parked_jobs)
+                self._installation.shown = None
             return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
         return render
@@ -172,3 +181,26 @@ class Telemetry:
 
 def _known_method(method: str) -> str:
     return method if method in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS") else "other"
+
+
+class _Installation(Collector):
+    """Gauges of the whole installation, not of this process."""
+
+    def __init__(self) -> None:
+        self.shown: Backlog | None = None
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Name them, for the registry."""
+        return self._gauges(Backlog(0, 0.0, 0))
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Return them, or nothing."""
+        return self._gauges(self.shown) if self.shown is not None else iter(())
+
+    def _gauges(self, of: Backlog) -> Iterator[GaugeMetricFamily]:
+        yield GaugeMetricFamily("rubato_due_jobs", "Jobs that are due and not leased.", of.due_jobs)
+        yield GaugeMetricFamily("rubato_oldest_due_age_seconds", "Age of the oldest due job.", of.oldest_due_age_s)
+        yield GaugeMetricFamily("rubato_jobs_parked", "Jobs set aside for an hour.", of.parked_jobs)
+        yield GaugeMetricFamily(
+            "rubato_quota_used_ratio_max", "The fullest allowance of any tenant.", of.quota_used_ratio_max
+        )

@@ -34,6 +34,9 @@ PUBLISHED = {
     "rubato_leases_expired_total": set(),
     "rubato_stale_writes_refused_total": set(),
     "rubato_jobs_parked": set(),
+    "rubato_quota_used_ratio_max": set(),
+    "rubato_planner_breaker_open": set(),
+    "rubato_rule_matches_total": set(),
     "rubato_hints_total": {"kind", "author", "outcome"},
     "rubato_governor_clamps_total": {"bound", "source"},
     "rubato_planner_sessions_total": {"outcome"},
@@ -83,7 +86,7 @@ EVENTS: tuple[Event, ...] = (
 
 
 async def waiting() -> Backlog:
-    return Backlog(due_jobs=2, oldest_due_age_s=1.5, parked_jobs=1)
+    return Backlog(due_jobs=2, oldest_due_age_s=1.5, parked_jobs=1, quota_used_ratio_max=0.25)
 
 
 async def samples(telemetry: Telemetry) -> dict[str, list[tuple[dict[str, str], float]]]:
@@ -133,14 +136,26 @@ async def test_counts_add_up(telemetry: Telemetry) -> None:
     assert found["rubato_last_tick_timestamp_seconds"] == [({"role": "run"}, START.timestamp())]
     assert found["rubato_due_jobs"] == [({}, 2)]
     assert found["rubato_jobs_parked"] == [({}, 1)]
+    assert found["rubato_quota_used_ratio_max"] == [({}, 0.25)]
 
 
-async def test_a_scrape_answers_while_the_database_is_away(telemetry: Telemetry) -> None:
+async def test_a_scrape_answers_while_the_database_is_away_without_old_figures(telemetry: Telemetry) -> None:
     async def away() -> Backlog:
         raise Unavailable("the database cannot be reached")
 
+    assert b"rubato_due_jobs 2.0" in (await telemetry.exposition(waiting)())[0]
     body, _ = await telemetry.exposition(away)()
     assert b"rubato_runs_total" in body
+    assert b"rubato_due_jobs" not in body
+
+
+async def test_figures_that_another_process_shows_are_left_out(telemetry: Telemetry) -> None:
+    async def shown_elsewhere() -> None:
+        return None
+
+    body, _ = await telemetry.exposition(shown_elsewhere)()
+    for name in (b"rubato_due_jobs", b"rubato_oldest_due_age", b"rubato_jobs_parked", b"rubato_quota_used"):
+        assert name not in body
 
 
 async def test_unknown_methods_do_not_make_new_series(telemetry: Telemetry) -> None:

@@ -277,4 +277,6 @@ BACKLOG = text(
     """
 )
 
+QUOTA_USED_RATIO = text("SELECT rubato_quota_used_ratio()")  # the fullest window of any tenant
+
 WAKE = "SELECT pg_notify('rubato_wake', '')"

@@ -481,7 +481,8 @@ class PostgresStore:
         """Return figures for the gauges."""
         async with self._transaction() as connection:
             row = (await connection.execute(queries.BACKLOG)).mappings().one()
-        return Backlog(row["due"], float(row["age"]), row["parked"])
+            ratio = (await connection.execute(queries.QUOTA_USED_RATIO)).scalar_one()
+        return Backlog(row["due"], float(row["age"]), row["parked"], float(ratio))
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:

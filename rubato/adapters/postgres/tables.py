@@ -407,3 +407,11 @@ quota_reservations = Table(
     Column("expires_at", Instant, nullable=False),
     ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
 )
+
+duties = Table(
+    "duties",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Identifier, nullable=False),
+    Column("until", Instant, nullable=False),
+)
