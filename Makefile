@@ -8,7 +8,7 @@ ARGS ?=
 FOUND := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help install run test check simulate chaos herd soak bench eval lock
+.PHONY: help install run test check simulate chaos herd soak alerts bench eval lock
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ chaos: $(VENV)/.dev ## Kill and cut off workers at length (ARGS="--seconds 60 --
 
 soak: $(VENV)/.dev ## Load a worker steadily and see what grows (ARGS="--minutes 20")
 	@$(PYTHON) -m tests.chaos soak $(ARGS)
+
+alerts: $(VENV)/.dev ## Induce faults until each alert fires, at the rules' real durations (an hour)
+	@RUBATO_TEST_LONG=1 $(PYTHON) -m pytest -q -s --no-header tests/acceptance/test_alerts.py
 
 herd: $(VENV)/.dev ## Let 10,000 jobs fall due in one second (ARGS="--jobs 1000")
 	@$(PYTHON) -m tests.chaos herd $(ARGS)

@@ -11,6 +11,7 @@ from core.ports.quota import Quota
 from core.ports.store import Store
 from core.sessions import Session
 from core.usecases.explain import Explain
+from core.usecases.manage_channels import ManageChannels
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
 
@@ -42,6 +43,7 @@ class Services:
     jobs: ManageJobs
     hints: ManageHints
     explain: Explain
+    channels: ManageChannels
     store: Store
     quota: Quota
     accounts: Accounts

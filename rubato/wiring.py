@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvicorn
@@ -20,15 +20,19 @@ import uvicorn
 from api.app import create_app
 from api.services import Services
 from core.errors import ConfigurationError, RubatoError, Unavailable
+from core.ports.dispatcher import Dispatcher
 from core.ports.planner import Planner
 from core.ports.store import Backlog
 from core.usecases.explain import Explain
+from core.usecases.manage_channels import ManageChannels
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
+from core.usecases.notify import Notify
 from core.usecases.plan_due import PlanDue
 from core.usecases.run_due import RunDue
 from planner.llm import LlmPlanner, OfflinePlanner
 from planner.models import openai_model
+from planner.tracing import record_spans
 from rubato.adapters.clock import SystemClock
 from rubato.adapters.cron import CroniterCron
 from rubato.adapters.http.dispatcher import HttpDispatcher
@@ -36,11 +40,13 @@ from rubato.adapters.http.guard import AddressPolicy, check_url
 from rubato.adapters.http.isolated import IsolatedDispatcher
 from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
+from rubato.adapters.mail import SmtpMail
 from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.duties import Duties
 from rubato.adapters.postgres.embedded import EmbeddedPostgres
 from rubato.adapters.postgres.engine import CALL_S, IDLE_IN_TRANSACTION_S, Engine, connect, wait_until_ready
 from rubato.adapters.postgres.migrate import ensure_partitions, migrate, require_schema
+from rubato.adapters.postgres.notices import PostgresNotices
 from rubato.adapters.postgres.quota import PostgresQuota
 from rubato.adapters.postgres.store import PostgresStore
 from rubato.adapters.postgres.wake import WakeListener
@@ -48,16 +54,28 @@ from rubato.adapters.telemetry import Telemetry
 from rubato.demo.jobs import register_demo
 from rubato.demo.target import DemoTarget
 from rubato.settings import Settings
-from worker.loops import lease_service, maintenance_service, plan_service, renew_service, run_service
+from worker.loops import (
+    deliver_service,
+    lease_service,
+    look_service,
+    maintenance_service,
+    plan_service,
+    renew_service,
+    run_service,
+)
 from worker.service import Service
 from worker.status import StatusApp
 from worker.supervisor import Signals, Supervisor, signals
+
+if TYPE_CHECKING:
+    from rubato.adapters.tracing.setup import Tracing
 
 DEFAULT_WORKER_PORT = 3001
 CLAIM_AHEAD = timedelta(milliseconds=500)
 IDLES_A_LEASE = 5  # a stopped process lets go of its locks while the others can still renew their leases
 WHOLES_A_LEASE = 4  # nor does any other transaction keep them for longer
 ADMISSION_RAMP = timedelta(seconds=1)
+LOOKS_FOR_NOTICES = timedelta(seconds=40)  # two looks and a little
 SHOWS_GAUGES = timedelta(seconds=90)  # after a scrape; the next one comes within a minute
 log = structlog.get_logger("rubato")
 
@@ -77,6 +95,7 @@ class Core:
     telemetry: Telemetry
     policy: AddressPolicy
     duties: Duties
+    tracing: "Tracing | None"
 
     async def backlog(self) -> Backlog | None:
         """Return the installation's figures if it is this process that shows them."""
@@ -98,16 +117,22 @@ async def core(settings: Settings, url: str, *, application: str) -> AsyncIterat
     try:
         await wait_until_ready(engine, url, timeout_s=settings.database_wait_ms / 1000)
         ids, clock = SystemIds(), SystemClock()
-        duties = Duties(engine, _process_id(ids))
-        minimum = timedelta(milliseconds=settings.min_interval_ms)
+        process = _process_id(ids)
+        duties = Duties(engine, process)
+        tracing = _tracing(settings, clock, role=application.removeprefix("rubato "), process=process)
+        make_store: Callable[..., PostgresStore] = PostgresStore
+        if tracing is not None:
+            from rubato.adapters.tracing.store import TracedStore
+
+            make_store = partial(TracedStore, traces=tracing.runs)
         yield Core(
             settings=settings,
             url=url,
             engine=engine,
-            store=PostgresStore(
+            store=make_store(
                 engine,
                 ids,
-                operator_minimum=minimum,
+                operator_minimum=timedelta(milliseconds=settings.min_interval_ms),
                 loop_engine=loop_engine,
                 renewal_engine=renewal_engine,
                 clock=clock,
@@ -116,12 +141,15 @@ async def core(settings: Settings, url: str, *, application: str) -> AsyncIterat
             cron=CroniterCron(),
             clock=clock,
             ids=ids,
-            telemetry=Telemetry(clock),
+            telemetry=Telemetry(clock, tracing.trace_of if tracing is not None else None),
             policy=policy,
             duties=duties,
+            tracing=tracing,
         )
         with contextlib.suppress(RubatoError):
             await duties.drop()
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close)
     finally:
         for each in engines:
             await each.dispose()
@@ -177,9 +205,7 @@ async def run_worker(settings: Settings, *, only: str | None) -> None:
                 return False
             return supervisor.is_ready
 
-        app = StatusApp(
-            is_ready, shared.telemetry.exposition(shared.backlog), metrics_public=settings.metrics_public
-        )
+        app = StatusApp(is_ready, shared.telemetry.exposition(shared.backlog), metrics_public=settings.metrics_public)
         bound = _worker_socket(settings)
         async with _serving(app, bound):
             await supervisor.start()
@@ -296,6 +322,13 @@ def _services(
         jobs=ManageJobs(shared.store, shared.cron, shared.ids),
         hints=ManageHints(shared.store, shared.cron, shared.ids),
         explain=Explain(shared.store, shared.cron),
+        channels=ManageChannels(
+            shared.store,
+            PostgresNotices(shared.engine),
+            shared.ids,
+            partial(_check_url, policy=shared.policy),
+            has_mail=settings.smtp_url is not None,
+        ),
         store=shared.store,
         quota=shared.quota,
         accounts=accounts,
@@ -320,7 +353,9 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
     """Build a worker's services; they are stopped with the block at the latest."""
     settings = shared.settings
     poll, lease = timedelta(milliseconds=settings.poll_interval_ms), timedelta(milliseconds=settings.lock_ttl_ms)
-    dispatcher = HttpDispatcher(shared.policy)
+    http, alone = HttpDispatcher(shared.policy), IsolatedDispatcher(shared.policy)
+    dispatcher: Dispatcher = shared.tracing.dispatcher(http) if shared.tracing is not None else http
+    isolated: Dispatcher = shared.tracing.dispatcher(alone) if shared.tracing is not None else alone
     services: list[Service] = []
     runs: RunDue | None = None
     planner = _planner(settings) if only != "run" else None
@@ -344,13 +379,17 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
                 ramp=ADMISSION_RAMP,
                 lease=lease,
                 misfire_grace=timedelta(milliseconds=settings.misfire_grace_ms),
-                isolated=IsolatedDispatcher(shared.policy),
+                isolated=isolated,
             )
             runner = run_service(runs, shared.clock, shared.telemetry, poll=poll)
             listener.subscribe(runner.wake)
             services.append(runner)
             services.append(renew_service(runs, shared.telemetry))
             services.append(lease_service(runs, shared.telemetry))
+            notify = Notify(PostgresNotices(shared.engine), dispatcher, _mail(settings), shared.cron, shared.telemetry)
+            looks = partial(shared.duties.take, "notices", lasting=LOOKS_FOR_NOTICES)
+            services.append(look_service(notify, looks, shared.telemetry))
+            services.append(deliver_service(notify, shared.telemetry))
             services.append(maintenance_service(partial(ensure_partitions, shared.engine), shared.telemetry))
             if plans is not None:
                 _plan_after_runs(runs, plans)
@@ -375,6 +414,9 @@ def _plan_after_runs(runs: RunDue, plans: Service) -> None:
 
 
 def _plan_due(shared: Core, planner: Planner) -> PlanDue:
+    if shared.tracing is not None:
+        record_spans(shared.tracing.provider, with_content=shared.settings.trace_content)
+        planner = shared.tracing.planner(planner)
     return PlanDue(shared.store, planner, shared.quota, shared.cron, shared.clock, shared.ids, shared.telemetry)
 
 
@@ -387,6 +429,13 @@ def _planner(settings: Settings) -> Planner | None:
         return OfflinePlanner()
     key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else "none"
     return LlmPlanner(openai_model(settings.model, api_key=key, base_url=settings.openai_base_url))
+
+
+def _mail(settings: Settings) -> SmtpMail | None:
+    """Return what sends mails; None: no server is set. Raises ConfigurationError."""
+    if settings.smtp_url is None:
+        return None
+    return SmtpMail(settings.smtp_url.get_secret_value(), settings.smtp_from or "")
 
 
 def _describe(planner: Planner | None) -> str:
@@ -486,6 +535,17 @@ def _port(bound: socket.socket) -> int:
 def _worker_id(shared: Core) -> str:
     """Return an id of this boot: a restarted worker is another worker."""
     return f"wrk_{_process_id(shared.ids)}"
+
+
+def _tracing(settings: Settings, clock: SystemClock, *, role: str, process: str) -> "Tracing | None":
+    """Return what traces this process; None, and nothing imported, unless a collector is set."""
+    if settings.otlp_endpoint is None:
+        return None
+    from rubato.adapters.tracing.provider import otlp_processor
+    from rubato.adapters.tracing.setup import tracing
+
+    processor = otlp_processor(settings.otlp_endpoint)
+    return tracing(processor, clock, role=role, process=process, ratio=settings.trace_ratio)
 
 
 def _process_id(ids: SystemIds) -> str:

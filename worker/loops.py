@@ -6,6 +6,7 @@ from datetime import timedelta
 from core.events import LoopTurned
 from core.ports.clock import Clock
 from core.ports.events import Events
+from core.usecases.notify import Notify
 from core.usecases.plan_due import PlanDue
 from core.usecases.run_due import RunDue, Turn
 from worker.service import Service
@@ -15,6 +16,8 @@ CLAIM_GAP_S = 0.005  # between two claims: what becomes due meanwhile shares one
 UNCLAIMABLE_WAIT_S = 0.25  # while what is due cannot be had: its tenant is suspended, or another worker is at it
 PLAN_POLL_S = 1.0  # a settled run in another process wakes nobody; planning may come this late
 MAINTENANCE_S = 600.0
+DELIVER_POLL_S = 2.0  # a notice may come this late
+LOOK_S = 15.0  # between two looks for what is wrong, by one worker of all
 RENEWALS_A_LEASE = 4
 LEASE_CHECKS_A_LEASE = 24
 
@@ -102,3 +105,23 @@ def maintenance_service(make_partitions: Callable[[], Awaitable[object]], events
         return MAINTENANCE_S
 
     return Service("maintenance", turn, events)
+
+
+def look_service(notify: Notify, is_mine: Callable[[], Awaitable[bool]], events: Events) -> Service:
+    """Look for what is wrong, where it is this worker that does."""
+
+    async def turn() -> float:
+        if await is_mine():
+            await notify.find_once()
+        return LOOK_S
+
+    return Service("look", turn, events)
+
+
+def deliver_service(notify: Notify, events: Events) -> Service:
+    """Deliver notices."""
+
+    async def turn() -> float:
+        return 0.0 if await notify.deliver_once() else DELIVER_POLL_S
+
+    return Service("deliver", turn, events)

@@ -27,6 +27,9 @@ class HttpRequest(NamedTuple):
     tenant_id: str = ""  # connections are never shared between tenants
     webhook_id: str | None = None  # the same for the same slot, so that a target can drop a duplicate
     keep_body: bool = True  # False: read and count the body, keep none of it
+    run_id: str = ""
+    attempt: int = 1
+    traceparent: str | None = None  # the run's place in its trace (W3C Trace Context), for the target
 
 
 class HttpResult(NamedTuple):

@@ -52,4 +52,6 @@ def _request(job: Job, run: Run) -> HttpRequest:
         timeout=action.timeout,
         webhook_id=webhook_id(run.job_id, run.scheduled_for, run.trigger, by_hand),
         keep_body=job.definition.store_responses or job.definition.success.json_pointer is not None,
+        run_id=run.id,
+        attempt=run.attempt,
     )

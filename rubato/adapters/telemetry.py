@@ -20,6 +20,8 @@ from core.events import (
     LeaseExpired,
     LoopFailed,
     LoopTurned,
+    NoticeOpened,
+    NoticeSent,
     QuotaDenied,
     RunSettled,
     RunsSkipped,
@@ -34,10 +36,10 @@ _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 
 
 
 class Telemetry:
-    """Metrics and log lines of one process."""
+    """Metrics and log lines of one process. `trace_of`: the trace of a run, if it has one, for the lines about it."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, trace_of: Callable[[str], str | None] | None = None) -> None:
+        self._clock, self._trace_of = clock, trace_of
         self._tells_all = logging.getLogger("rubato").isEnabledFor(logging.DEBUG)
         self._run_counters: dict[tuple[str, str], Counter] = {}
         self._log = structlog.get_logger("rubato")
@@ -66,6 +68,8 @@ class Telemetry:
         self._plan_s = Histogram("rubato_planner_duration_seconds", "Whole planner session.", buckets=_SECONDS, **r)
         self._denials = Counter("rubato_quota_denials", "Sessions that the quota refused.", ["reason"], **r)
         self._breakers = Gauge("rubato_planner_breaker_open", "Breakers that keep model requests back.", **r)
+        self._notices = Counter("rubato_notices", "Notices that were opened.", ["kind"], **r)
+        self._told = Counter("rubato_notice_deliveries", "Tries to deliver a notice.", ["channel", "outcome"], **r)
         self._skew = Gauge("rubato_clock_skew_seconds", "This host's clock less the database's.", **r)
         self._tick = Gauge("rubato_last_tick_timestamp_seconds", "Last finished turn of a loop.", ["role"], **r)
         self._http_s = Histogram(
@@ -104,6 +108,10 @@ class Telemetry:
                 self._session_ended(event)
             case QuotaDenied():
                 self._denials.labels(event.reason).inc()
+            case NoticeOpened():
+                self._notices.labels(event.kind).inc(event.count)
+            case NoticeSent():
+                self._notice_sent(event)
             case JobParked():
                 self._log.error("job parked", job_id=event.job_id, reason=event.reason)
             case LoopTurned():
@@ -150,6 +158,7 @@ class Telemetry:
             job_id=event.job_id,
             run_id=event.run_id,
             error=event.error,
+            **({"trace_id": self._trace_of(event.run_id)} if self._trace_of is not None else {}),
         )
 
     def _count_run(self, outcome: str, trigger: str) -> None:
@@ -157,6 +166,18 @@ class Telemetry:
         if counter is None:
             counter = self._run_counters[outcome, trigger] = self._runs.labels(outcome, trigger)
         counter.inc()
+
+    def _notice_sent(self, event: NoticeSent) -> None:
+        self._told.labels(event.channel, event.outcome).inc()
+        say = self._log.info if event.outcome == "delivered" else self._log.warning
+        say(
+            "notice tried",
+            outcome=event.outcome,
+            channel=event.channel,
+            tenant_id=event.tenant_id,
+            notice_id=event.notice_id,
+            error=event.error,
+        )
 
     def _session_ended(self, event: SessionEnded) -> None:
         self._sessions.labels(event.outcome).inc()

@@ -13,6 +13,7 @@ from api.services import Services
 from core.ports.accounts import Principal
 from core.ports.store import JobFilter
 from core.usecases.explain import Explain
+from core.usecases.manage_channels import ManageChannels
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.plan_due import PlanDue
@@ -22,6 +23,7 @@ from rubato.adapters.cron import CroniterCron
 from rubato.adapters.http.guard import AddressPolicy, check_url
 from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
+from rubato.adapters.memory.channels import MemoryChannels
 from rubato.adapters.memory.store import MemoryStore
 from rubato.adapters.telemetry import Telemetry
 from tests.unit.fakes import FakeDispatcher, FakeQuota, ScriptedPlanner
@@ -91,6 +93,9 @@ async def face(*, client_host: str = "127.0.0.1", **options: Any) -> AsyncIterat
         "jobs": ManageJobs(store, cron, ids),
         "hints": ManageHints(store, cron, ids),
         "explain": Explain(store, cron),
+        "channels": ManageChannels(
+            store, MemoryChannels(store), ids, partial(check_url, policy=AddressPolicy()), has_mail=False
+        ),
         "store": store,
         "quota": FakeQuota(),
         "accounts": FixedAccounts(),

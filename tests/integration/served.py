@@ -18,6 +18,7 @@ from core.entities import Authority, Definition, HintKind, HttpAction, IntervalB
 from core.ports.store import JobRef
 from core.usecases.begin import Beginning, begin
 from core.usecases.explain import Explain
+from core.usecases.manage_channels import ManageChannels
 from core.usecases.manage_hints import HintDraft, ManageHints
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.plan_due import PlanDue
@@ -29,6 +30,7 @@ from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.engine import connect
+from rubato.adapters.postgres.notices import PostgresNotices
 from rubato.adapters.postgres.quota import PostgresQuota
 from rubato.adapters.postgres.store import PostgresStore
 from rubato.adapters.telemetry import Telemetry
@@ -119,6 +121,9 @@ async def _furnished(engine: Any, url: str, loop: asyncio.AbstractEventLoop) -> 
         jobs=ManageJobs(store, cron, ids),
         hints=ManageHints(store, cron, ids),
         explain=Explain(store, cron),
+        channels=ManageChannels(
+            store, PostgresNotices(engine), ids, partial(check_url, policy=AddressPolicy()), has_mail=True
+        ),
         store=store,
         quota=quota,
         accounts=accounts,

@@ -16,7 +16,10 @@ from api.services import Services
 from core.entities import Authority, CronBaseline, Definition, HttpAction, OnceBaseline
 from core.ports.accounts import Principal
 from core.ports.dispatcher import HttpRequest, HttpResult
+from core.usecases.manage_channels import ManageChannels
 from planner.llm import OfflinePlanner
+from rubato.adapters.ids import SystemIds
+from rubato.adapters.memory.channels import MemoryChannels
 from tests.unit.fakes import START
 from tests.unit.loop import TENANT, Loop, definition, interval_proposal
 
@@ -66,6 +69,7 @@ def services(loop: Loop, *, anonymous_tenant: str | None = TENANT) -> Services:
         jobs=loop.jobs,
         hints=loop.hints,
         explain=loop.explain,
+        channels=ManageChannels(loop.store, MemoryChannels(loop.store), SystemIds(), lambda url: [], has_mail=False),
         store=loop.store,
         quota=loop.quota,
         accounts=NoAccounts(),

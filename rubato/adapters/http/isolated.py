@@ -123,6 +123,7 @@ def _written(request: HttpRequest) -> dict[str, Any]:
         "tenant_id": request.tenant_id,
         "webhook_id": request.webhook_id,
         "keep_body": request.keep_body,
+        "traceparent": request.traceparent,
     }
 
 

@@ -90,6 +90,8 @@ def message(request: HttpRequest, lines: bytes, *, with_body: bool) -> bytes:
         if not _TOKEN.fullmatch(request.webhook_id):
             raise ValueError("the webhook-id is no token")
         webhook_id = b"webhook-id: %s\r\n" % request.webhook_id.encode()
+    if request.traceparent is not None:
+        webhook_id += b"traceparent: %s\r\n" % request.traceparent.encode()
     if not with_body:
         return b"%s%s\r\n" % (lines, webhook_id)
     body = orjson.dumps(request.body_json)

@@ -1,0 +1,100 @@
+"""Channels: where a tenant is told of what goes wrong; and notices: what was told."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Response
+
+from api.auth import Given, Who
+from api.paging import DEFAULT_LIMIT, Cursor, Limit, page_size, read_cursor, render_page
+from api.routes.documented import problems
+from api.schemas.channels import ChannelIn, ChannelOut, NoticeOut, channel_out, notice_out
+
+router = APIRouter(tags=["notices"])
+
+EXAMPLE = {"name": "On call", "kind": "webhook", "address": "https://hooks.example.com/rubato", "failureStreak": 5}
+ChannelBody = Annotated[ChannelIn, Body(openapi_examples={"webhook": {"value": EXAMPLE}})]
+
+
+@router.get(
+    "/channels",
+    operation_id="listChannels",
+    responses=problems(),
+    response_model=dict[str, Any],
+    summary="List channels",
+)
+async def index(given: Given, who: Who) -> dict[str, Any]:
+    """Return the tenant's channels, oldest first; there are few."""
+    found = await given.channels.kept.channels(who.tenant_id)
+    return {"data": [channel_out(each).model_dump(mode="json", by_alias=True) for each in found], "nextCursor": None}
+
+
+@router.post(
+    "/channels",
+    operation_id="createChannel",
+    status_code=201,
+    response_model=ChannelOut,
+    responses=problems(404, 409, 415),
+    summary="Add a channel",
+)
+async def create(body: ChannelBody, given: Given, who: Who, response: Response) -> ChannelOut:
+    """Be told on it of what goes wrong from now on."""
+    channel = await given.channels.add(who.tenant_id, body.draft())
+    response.headers["Location"] = f"/api/v1/channels/{channel.id}"
+    return channel_out(channel)
+
+
+@router.get(
+    "/channels/{channel_id}",
+    operation_id="getChannel",
+    response_model=ChannelOut,
+    responses=problems(404),
+    summary="Read a channel",
+)
+async def read(channel_id: str, given: Given, who: Who) -> ChannelOut:
+    """Return one channel."""
+    return channel_out(await given.channels.kept.channel(who.tenant_id, channel_id))
+
+
+@router.delete(
+    "/channels/{channel_id}",
+    operation_id="deleteChannel",
+    status_code=204,
+    responses=problems(404),
+    summary="Remove a channel",
+)
+async def remove(channel_id: str, given: Given, who: Who) -> Response:
+    """Remove it with its notices; what was not delivered is dropped."""
+    await given.channels.kept.remove_channel(who.tenant_id, channel_id)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/channels/{channel_id}/test",
+    operation_id="testChannel",
+    status_code=202,
+    response_model=NoticeOut,
+    responses=problems(404),
+    summary="Send a test",
+)
+async def test(channel_id: str, given: Given, who: Who) -> NoticeOut:
+    """Send a notice through it; a worker delivers it, and `GET /notices` says how it went."""
+    return notice_out(await given.channels.test(who.tenant_id, channel_id))
+
+
+@router.get(
+    "/notices", operation_id="listNotices", responses=problems(), response_model=dict[str, Any], summary="List notices"
+)
+async def notices(
+    given: Given, who: Who, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None, channel: str | None = None
+) -> dict[str, Any]:
+    """Return what was told or is to be told, newest first."""
+    bound_to = ("notices", who.tenant_id, channel)
+    page = await given.channels.kept.notices(
+        who.tenant_id,
+        channel_id=channel,
+        limit=page_size(limit),
+        after=read_cursor(cursor, bound_to=bound_to),
+    )
+    return render_page(
+        page, lambda notice: notice_out(notice).model_dump(mode="json", by_alias=True), bound_to=bound_to
+    )
