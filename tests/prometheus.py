@@ -1,51 +1,15 @@
-"""A real Prometheus for tests: Debian's package, installed when it is missing, run on loopback with a folder of its own."""
+"""A real Prometheus for tests: Debian's package, run on loopback with a folder of its own."""
 
-import functools
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import pytest
 import yaml
 
+from tests.debian import tool
 from tests.processes import call, free_port, running, serves, wait_for
-
-INSTALL_S = 300
-
-
-@functools.cache
-def tool(name: str) -> str:
-    """Return the path of `promtool` or `prometheus`; install Debian's package, or skip where apt is impossible."""
-    found = shutil.which(name)
-    if found is None:
-        reason = _install()
-        found = shutil.which(name)
-        if found is None:
-            pytest.skip(f"there is no {name} here, and apt could not install it: {reason}")
-    return found
-
-
-def _install() -> str:
-    """Install the package without starting its service; return why it failed, if it did."""
-    if shutil.which("apt-get") is None:
-        return "no apt-get"
-    if os.geteuid() != 0:
-        return "not root"
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    ended = None
-    for command in (("update",), ("install", "-y", "-q", "--no-install-recommends", "prometheus")):
-        try:
-            ended = subprocess.run(
-                ["apt-get", *command], env=quiet, capture_output=True, text=True, timeout=INSTALL_S, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return f"apt-get {command[0]} took more than {INSTALL_S} s"
-    return (ended.stderr.strip().splitlines() or ["no reason given"])[-1] if ended is not None else ""
 
 
 class Prometheus:
@@ -86,7 +50,7 @@ def prometheus(
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     command = [
-        tool("prometheus"),
+        tool("prometheus", "prometheus"),
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",

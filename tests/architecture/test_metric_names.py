@@ -13,7 +13,7 @@ from rubato.adapters.telemetry import Telemetry
 from tests.processes import ROOT
 from tests.unit.fakes import FakeClock
 
-ROW = re.compile(r"^\| `(rubato_\w+)` \| (counter|gauge|histogram)(, installation)? \| ([\w, ]*) \|", re.MULTILINE)
+ROW = re.compile(r"^\| `(rubato_\w+)` \| (counter|gauge|histogram)(, installation)? \|([\w, ]*)\|", re.MULTILINE)
 SELECTOR = re.compile(r"\b(rubato_\w+)(?:\{([^}]*)\})?")
 GROUPED = re.compile(r"\bby \(([\w, ]+)\)")
 OF_EVERY_TARGET = {"job", "instance", "le"}  # labels that Prometheus itself adds
@@ -58,7 +58,7 @@ def test_the_documented_metrics_are_those_that_are_served() -> None:
     assert documented == served()
 
 
-@pytest.mark.parametrize(("where", "expression"), expressions(), ids=lambda value: value[:40])
+@pytest.mark.parametrize(("where", "expression"), list(expressions()), ids=lambda value: value[:40])
 def test_a_query_selects_what_is_served_by_labels_it_has(where: str, expression: str) -> None:
     known, labels_of_all = series(), set()
     for name, matchers in SELECTOR.findall(expression):

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.debian import tool
 from tests.processes import ROOT
-from tests.prometheus import tool
 
 FILES = ROOT / "deploy/prometheus"
 
 
 def promtool(*args: str, folder: Path = FILES) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [tool("promtool"), *args], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        [tool("promtool", "prometheus"), *args], cwd=folder, capture_output=True, text=True, timeout=60, check=False
     )
 
 

@@ -15,10 +15,11 @@ import uvicorn
 from api.app import create_app
 from api.services import Services
 from core.entities import Authority, Definition, HintKind, HttpAction, IntervalBaseline, RunStatus
+from core.notices import WATCHED, ChannelKind
 from core.ports.store import JobRef
 from core.usecases.begin import Beginning, begin
 from core.usecases.explain import Explain
-from core.usecases.manage_channels import ManageChannels
+from core.usecases.manage_channels import ChannelDraft, ManageChannels
 from core.usecases.manage_hints import HintDraft, ManageHints
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.plan_due import PlanDue
@@ -82,7 +83,11 @@ class Served:
             self.tenant, job.id, HintDraft(HintKind.INTERVAL, "why", interval=timedelta(seconds=30))
         )
         session = await self.plans.plan_now(self.tenant, job.id)
-        return {"job_id": job.id, "run_id": claim.run_id, "hint_id": hint.id, "session_id": session.id}
+        told = ChannelDraft("on call", ChannelKind.WEBHOOK, "https://example.com/hook", WATCHED)
+        known = await given.channels.kept.channels(self.tenant)
+        channel = known[-1] if len(known) > 3 else await given.channels.add(self.tenant, told)
+        made = {"job_id": job.id, "run_id": claim.run_id, "hint_id": hint.id, "session_id": session.id}
+        return {**made, "channel_id": channel.id}
 
 
 @contextmanager

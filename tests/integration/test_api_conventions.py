@@ -65,7 +65,10 @@ async def test_every_protected_route_refuses_a_stranger_and_hides_another_tenant
     run = (await api.call("GET", "/api/v1/runs")).json()["data"][0]
     hint = (await api.call("GET", "/api/v1/hints")).json()["data"][0]
     session = (await api.call("GET", "/api/v1/sessions")).json()["data"][0]
+    told = {"name": "on call", "kind": "webhook", "address": "https://example.com/hook"}
+    channel = (await api.call("POST", "/api/v1/channels", told)).json()
     ids = {"job_id": job["id"], "run_id": run["id"], "hint_id": hint["id"], "session_id": session["id"]}
+    ids["channel_id"] = channel["id"]
     routes = protected_routes((await api.call("GET", "/openapi.json")).json())
     assert len(routes) >= 27
     body = {"kind": "interval", "intervalMs": 5000}

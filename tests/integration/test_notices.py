@@ -28,7 +28,7 @@ from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.engine import Engine
 from rubato.adapters.postgres.notices import PostgresNotices
 from rubato.adapters.postgres.store import PostgresStore
-from tests.processes import Target, target
+from tests.processes import Target, free_port, target
 
 
 @dataclass
@@ -311,11 +311,10 @@ class Mailbox:
 @contextmanager
 def mailbox() -> Iterator[tuple[Mailbox, str]]:
     taken = Mailbox()
-    controller = Controller(taken, hostname="127.0.0.1", port=0)
+    controller = Controller(taken, hostname="127.0.0.1", port=free_port())
     controller.start()
     try:
-        port = controller.server.sockets[0].getsockname()[1]
-        yield taken, f"smtp://127.0.0.1:{port}"
+        yield taken, f"smtp://127.0.0.1:{controller.port}"
     finally:
         controller.stop()
 
