@@ -42,6 +42,8 @@ class Telemetry:
         self._clock, self._trace_of = clock, trace_of
         self._tells_all = logging.getLogger("rubato").isEnabledFor(logging.DEBUG)
         self._run_counters: dict[tuple[str, str], Counter] = {}
+        self._gate_counters: dict[str, Counter] = {}
+        self._watched: list[Callable[[], int]] = []
         self._log = structlog.get_logger("rubato")
         self.registry = CollectorRegistry()
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, of no use here
@@ -119,6 +121,11 @@ class Telemetry:
             case LoopFailed():
                 self._log.error("a turn failed; the loop goes on", role=event.role, error=event.error)
 
+    def watch_breakers(self, count: Callable[[], int]) -> None:
+        """Show how many breakers of this process's planners are open; `rubato dev` has two planners."""
+        self._watched.append(count)
+        self._breakers.set_function(lambda: sum(each() for each in self._watched))
+
     def observe_http(self, *, method: str, route: str, status: int, duration_s: float) -> None:
         """Record one API request."""
         self._http_s.labels(_known_method(method), route, f"{status // 100}xx").observe(duration_s)
@@ -144,6 +151,8 @@ class Telemetry:
     def _run_settled(self, event: RunSettled) -> None:
         self._count_run(event.outcome, event.trigger)
         self._run_s.observe(event.duration_s)
+        if event.gate is not None:
+            self._count_verdict(event.gate)
         for bound, source in event.clamps:
             self._clamps.labels(bound, source).inc()
         if event.outcome == "succeeded" and not self._tells_all:
@@ -179,11 +188,21 @@ class Telemetry:
             error=event.error,
         )
 
+    def _count_verdict(self, verdict: str) -> None:
+        counter = self._gate_counters.get(verdict)
+        if counter is None:
+            counter = self._gate_counters[verdict] = self._gate.labels(verdict)
+        counter.inc()
+
     def _session_ended(self, event: SessionEnded) -> None:
         self._sessions.labels(event.outcome).inc()
         self._plan_s.observe(event.duration_s)
         for tool, verdict in event.tool_calls:
             self._calls.labels(tool, verdict).inc()
+        if event.woken_by == "asked":
+            self._count_verdict(event.woken_by)
+        if event.cost_usd:
+            self._cost.labels(event.model).inc(event.cost_usd)
         if event.input_tokens or event.output_tokens:
             self._tokens.labels(event.model, "input").inc(event.input_tokens)
             self._tokens.labels(event.model, "output").inc(event.output_tokens)
@@ -222,6 +241,4 @@ class _Installation(Collector):
         yield GaugeMetricFamily("rubato_due_jobs", "Jobs that are due and not leased.", of.due_jobs)
         yield GaugeMetricFamily("rubato_oldest_due_age_seconds", "Age of the oldest due job.", of.oldest_due_age_s)
         yield GaugeMetricFamily("rubato_jobs_parked", "Jobs set aside for an hour.", of.parked_jobs)
-        yield GaugeMetricFamily(
-            "rubato_quota_used_ratio_max", "The fullest allowance of any tenant.", of.quota_used_ratio_max
-        )
+        yield GaugeMetricFamily("rubato_quota_used_ratio_max", "The fullest allowance of any tenant.", of.quota_used)

@@ -267,7 +267,9 @@ def test_the_charts_values_reach_its_objects() -> None:
         "networkPolicy": {"enabled": False},
         "config": {"RUBATO_PLANNER": "off"},
     }
-    found = {(each["kind"], each["metadata"]["name"]): each for each in render(ROOT / "deploy/helm/rubato", "a", values)}
+    found = {
+        (each["kind"], each["metadata"]["name"]): each for each in render(ROOT / "deploy/helm/rubato", "a", values)
+    }
     assert {kind for kind, _ in found}.isdisjoint({"HorizontalPodAutoscaler", "ServiceMonitor", "NetworkPolicy"})
     worker = found["Deployment", "a-worker"]["spec"]
     (container,) = worker["template"]["spec"]["containers"]

@@ -2,12 +2,9 @@
 
 from datetime import timedelta
 
-from sqlalchemy import text
-
 from core.ports.store import Backlog
 from rubato.adapters.clock import SystemClock
 from rubato.adapters.ids import SystemIds
-from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.duties import Duties
 from rubato.adapters.postgres.engine import Engine
 from rubato.adapters.postgres.store import PostgresStore
@@ -46,19 +43,3 @@ async def test_of_three_replicas_one_shows_the_installations_figures(engine: Eng
         bodies.append(body.decode())
     assert ["\nrubato_due_jobs 0.0" in body for body in bodies] == [True, False, False]
     assert all("\nrubato_jobs_claimed_total 0.0" in body for body in bodies)
-
-
-async def test_the_fullest_allowance_of_any_tenant_is_shown(engine: Engine) -> None:
-    store, accounts = PostgresStore(engine, SystemIds()), PostgresAccounts(engine, SystemIds(), pepper=b"p" * 32)
-    assert (await store.backlog()).quota_used_ratio_max == 0
-    for name, used in (("frugal", 10_000), ("greedy", 375_000)):
-        owner = await accounts.bootstrap(f"cron_{name}", tenant=name, user="u")
-        async with engine.begin() as connection:
-            await connection.execute(
-                text(
-                    "INSERT INTO quota_windows (tenant_id, name, scope, opened_at, closes_at, used, reserved) "
-                    "VALUES (:tenant, 'tokens_per_day', '', now(), now() + interval '1 day', :used - 1000, 1000)"
-                ),
-                {"tenant": owner.tenant_id, "used": used},
-            )
-    assert (await store.backlog()).quota_used_ratio_max == 0.75

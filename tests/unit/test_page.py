@@ -72,6 +72,8 @@ def services(loop: Loop, *, anonymous_tenant: str | None = TENANT) -> Services:
         channels=ManageChannels(loop.store, MemoryChannels(loop.store), SystemIds(), lambda url: [], has_mail=False),
         store=loop.store,
         quota=loop.quota,
+        flags=loop.flags,
+        switches=loop.switches,
         accounts=NoAccounts(),
         clock=loop.clock,
         planner=None,
