@@ -43,6 +43,7 @@ from rubato.adapters.http.guard import AddressPolicy, check_url
 from rubato.adapters.http.isolated import IsolatedDispatcher
 from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
+from rubato.adapters.log_context import LoggedPlanner
 from rubato.adapters.mail import SmtpMail
 from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.allowances import PostgresAllowances
@@ -461,7 +462,7 @@ def _plan_due(shared: Core, planner: Planner) -> PlanDue:
         planner = shared.tracing.planner(planner)
     return PlanDue(
         shared.store,
-        planner,
+        LoggedPlanner(planner),
         shared.quota,
         shared.cron,
         shared.clock,

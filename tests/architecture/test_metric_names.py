@@ -60,6 +60,7 @@ def test_the_documented_metrics_are_those_that_are_served() -> None:
 
 @pytest.mark.parametrize(("where", "expression"), list(expressions()), ids=lambda value: value[:40])
 def test_a_query_selects_what_is_served_by_labels_it_has(where: str, expression: str) -> None:
+    """R49: Grafana JSON whose every metric exists in `/metrics`."""
     known, labels_of_all = series(), set()
     for name, matchers in SELECTOR.findall(expression):
         assert name in known, f"{where}: {name}"

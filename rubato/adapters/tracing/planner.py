@@ -22,11 +22,7 @@ class TracedPlanner:
 
     async def plan(self, context: PlanningContext) -> Plan:
         """Plan within a span."""
-        newest = max(
-            (run for run in context.runs if run.started_at is not None),
-            key=lambda run: run.started_at or context.now,
-            default=None,
-        )
+        newest = next((run for run in context.runs if run.started_at is not None), None)  # it stands first
         attributes = {"rubato.tenant_id": context.job.tenant_id, "rubato.job_id": context.job.id}
         links = []
         if newest is not None:
