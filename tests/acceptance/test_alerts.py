@@ -4,10 +4,12 @@ The rules' durations are divided so that the suite need not wait for them; `make
 """
 
 import asyncio
+import json
 import os
 import re
 import signal
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ import pytest
 from tests.acceptance.conftest import System
 from tests.acceptance.test_processes import slow_target
 from tests.loopback_model import LoopbackModel, loopback_model
-from tests.processes import ROOT, free_port, serves, wait_for
+from tests.processes import ROOT, Target, free_port, serves, target, wait_for
 from tests.prometheus import Prometheus, prometheus
 
 IS_LONG = bool(os.environ.get("RUBATO_TEST_LONG"))
@@ -121,12 +123,18 @@ def test_each_alert_fires_on_its_fault_and_clears(system: System, wrong_model: L
         "rubato-worker": [f"127.0.0.1:{port}" for port in ports.values()],
     }
     rules = hurried(RULES).replace('up{job=~"rubato.*"}', f'up{{instance="127.0.0.1:{ports["first"]}"}}')
-    with prometheus(tmp_path / "prometheus", rules, scraped, interval="15s" if IS_LONG else "500ms") as watch:
+    with ExitStack() as stack:
+        interval = "15s" if IS_LONG else "500ms"
+        watch = stack.enter_context(prometheus(tmp_path / "prometheus", rules, scraped, interval=interval))
         wait_for("a first look", lambda: watch.query("rubato_due_jobs"))
         assert watch.firing() <= {"RubatoSchedulerStalled"}  # until the first scrape of a worker
         clears(watch, "RubatoSchedulerStalled")
         shown = watch.query("rubato_oldest_due_age_seconds")
         assert len(shown) == 1, shown
+
+        told = stack.enter_context(target())
+        channel = {"name": "on call", "kind": "webhook", "address": told.url, "events": ["failing", "parked"]}
+        assert system.api("POST", "/channels", channel).status == 201
 
         # targets fail, hints are out of bounds, the model errs, tokens run out, a job is parked
         system.target.reply = (500, {}, b"{}")
@@ -163,6 +171,9 @@ def test_each_alert_fires_on_its_fault_and_clears(system: System, wrong_model: L
             "RubatoJobsParked",
             "RubatoQuotaOverrun",
         )
+
+        kinds = {"notice.failing", "notice.parked"}
+        wait_for("the tenant to be told", lambda: kinds <= told_kinds(told), within_s=SLOWEST_S)
 
         # a clock is wrong
         worker("wrong", PYTHONPATH=skewed(tmp_path / "skewed", 3.0))
@@ -201,6 +212,11 @@ def test_each_alert_fires_on_its_fault_and_clears(system: System, wrong_model: L
             "RubatoClockSkew",
         )
         assert len(watch.query("rubato_due_jobs")) == 1
+
+
+def told_kinds(receiver: Target) -> set[str]:
+    """Return what a channel has been told of."""
+    return {json.loads(body)["type"] for _, _, _, body in receiver.seen}
 
 
 def soon(seconds: float) -> str:
