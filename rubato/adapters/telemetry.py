@@ -29,8 +29,10 @@ from core.events import (
     SessionEnded,
     StaleWriteRefused,
 )
+from core.notices import ChannelKind
 from core.ports.clock import Clock
 from core.ports.store import Backlog
+from core.sessions import Outcome
 
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
@@ -81,6 +83,7 @@ class Telemetry:
             buckets=_SECONDS,
             **r,
         )
+        self._begin_at_zero()
         self._installation = _Installation()
         self.registry.register(self._installation)
 
@@ -147,6 +150,14 @@ class Telemetry:
             return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
         return render
+
+    def _begin_at_zero(self) -> None:
+        """Show what alerts count the increase of: a series that begins with its first failure has not increased."""
+        for outcome in Outcome:
+            self._sessions.labels(outcome.value)
+        for channel in ChannelKind:
+            for told in ("delivered", "failed", "given_up", "unsure"):
+                self._told.labels(channel.value, told)
 
     def _run_settled(self, event: RunSettled) -> None:
         self._count_run(event.outcome, event.trigger)

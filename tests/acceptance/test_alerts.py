@@ -24,9 +24,9 @@ from tests.processes import ROOT, Target, free_port, serves, target, wait_for
 from tests.prometheus import Prometheus, prometheus
 
 IS_LONG = bool(os.environ.get("RUBATO_TEST_LONG"))
-DIVISOR = 1 if IS_LONG else 150
+DIVISOR = 1 if IS_LONG else 100
 SLOWEST_S = 3600 if IS_LONG else 45
-LEAST_RANGE_S, LEAST_AGE_S, LEAST_OUTLOOK_S = 4, 4, 30
+LEAST_RANGE_S, LEAST_AGE_S, LEAST_OUTLOOK_S = 8, 4, 30
 RULES = (ROOT / "deploy/prometheus/alerts.yml").read_text()
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 
