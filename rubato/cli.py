@@ -23,6 +23,8 @@ config = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
 app.add_typer(config, name="config")
 planning = typer.Typer(help="Switch planning, and bound its cost.", no_args_is_help=True)
 app.add_typer(planning, name="planning")
+operations = typer.Typer(help="What to do in trouble (docs/runbook.md).", no_args_is_help=True)
+app.add_typer(operations, name="ops")
 
 
 @app.command()
@@ -136,6 +138,71 @@ def planning_quota(
     settings = _settings()
     with _failures():
         _answer(lambda: wiring.set_allowances(settings, _allowances(allowances), tenant=tenant))
+
+
+@operations.command("pause-all")
+def pause_all(
+    reason: Annotated[str | None, typer.Option(help="Why; it stands in every explanation.", show_default=False)] = None,
+) -> None:
+    """Claim nothing more, for any tenant, until `resume-all`. Runs that are out end."""
+    from rubato import wiring
+
+    async def work() -> int:
+        async with wiring.operations(settings) as verbs:
+            return await verbs.pause_all(reason)
+
+    settings = _settings()
+    with _failures():
+        print(f"Everything is paused; it was not for {_answer(work)} tenant(s).")
+
+
+@operations.command("resume-all")
+def resume_all() -> None:
+    """Go on after `pause-all`; tenants that were suspended otherwise stay so."""
+    from rubato import wiring
+
+    async def work() -> int:
+        async with wiring.operations(settings) as verbs:
+            return await verbs.resume_all()
+
+    settings = _settings()
+    with _failures():
+        print(f"{_answer(work)} tenant(s) go on.")
+
+
+@operations.command("leases")
+def leases(
+    worker: Annotated[str | None, typer.Option(help="Of this worker only.", show_default=False)] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at the most.")] = 1000,
+) -> None:
+    """Print who holds which job until when, a line each."""
+    from rubato import wiring
+
+    async def work() -> list[str]:
+        async with wiring.operations(settings) as verbs:
+            return [
+                f"{each.worker} {each.job_id} {each.run_id or '-'} {each.until:%Y-%m-%dT%H:%M:%SZ}"
+                f"{' ended' if each.is_over else ''}"
+                for each in await verbs.leases(worker=worker, limit=limit)
+            ]
+
+    settings = _settings()
+    with _failures():
+        print("\n".join(_answer(work)) or "Nobody holds a lease.")
+
+
+@operations.command("end-leases")
+def end_leases(worker: Annotated[str, typer.Argument(help="A worker's id, as `leases` prints it.")]) -> None:
+    """End the leases of a worker that is dead, so that others need not wait for them."""
+    from rubato import wiring
+
+    async def work() -> int:
+        async with wiring.operations(settings) as verbs:
+            return await verbs.end_leases(worker)
+
+    settings = _settings()
+    with _failures():
+        print(f"{_answer(work)} lease(s) ended.")
 
 
 @app.command("demo-target")

@@ -53,6 +53,7 @@ from rubato.adapters.postgres.engine import CALL_S, IDLE_IN_TRANSACTION_S, Engin
 from rubato.adapters.postgres.flags import PostgresFlags
 from rubato.adapters.postgres.migrate import ensure_partitions, migrate, require_schema
 from rubato.adapters.postgres.notices import PostgresNotices
+from rubato.adapters.postgres.operations import PostgresOperations
 from rubato.adapters.postgres.quota import PostgresQuota
 from rubato.adapters.postgres.store import PostgresStore
 from rubato.adapters.postgres.wake import WakeListener
@@ -203,6 +204,14 @@ async def set_allowances(settings: Settings, values: Mapping[str, int | None], *
     async with core(settings, database_url(settings), application="rubato quota") as shared:
         await require_schema(shared.engine)
         await PostgresAllowances(shared.engine).set(values, tenant=tenant)
+
+
+@asynccontextmanager
+async def operations(settings: Settings) -> AsyncIterator[PostgresOperations]:
+    """Give the verbs of the runbook."""
+    async with core(settings, database_url(settings), application="rubato operations") as shared:
+        await require_schema(shared.engine)
+        yield PostgresOperations(shared.engine)
 
 
 async def run_api(settings: Settings) -> None:
