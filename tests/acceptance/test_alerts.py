@@ -103,7 +103,7 @@ def skewed(folder: Path, by_s: float) -> str:
     return f"{folder}{os.pathsep}{ROOT}"
 
 
-@pytest.mark.timeout(6 * 3600 if IS_LONG else 240)
+@pytest.mark.timeout(6 * 3600 if IS_LONG else 900)
 def test_each_alert_fires_on_its_fault_and_clears(system: System, wrong_model: LoopbackModel, tmp_path: Path) -> None:
     """R47, R53: a real Prometheus scrapes a real deployment; induced faults fire alerts, mending clears them."""
     url = system.env["DATABASE_URL"]

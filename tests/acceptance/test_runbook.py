@@ -40,7 +40,7 @@ def test_everything_pauses_and_goes_on(system: System) -> None:
     wait_for("what was out to end", lambda: not [run for run in system.runs(job) if run["finishedAt"] is None])
     count = len(system.target.seen)
     waits = system.register(name="waits", baselineIntervalMs=3_600_000)
-    assert "the target is moved" in system.explanation(waits)["sentence"]
+    assert "the target is moved" in system.explanation(waits)["reason"]
     assert len(system.target.seen) <= count + 1
     assert system.runs(waits) == []
     assert say(system, "ops", "resume-all") == "1 tenant(s) go on.\n"

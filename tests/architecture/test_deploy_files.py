@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import yaml
 from rubato.settings import Settings
 from tests.debian import tool
 from tests.helm import render
-from tests.processes import ROOT, clean_environment
+from tests.processes import ROOT, clean_environment, free_port, target
 
 KUBERNETES = ROOT / "deploy/kubernetes"
 UNITS = sorted((ROOT / "deploy/systemd").glob("*.service"))
@@ -72,8 +74,6 @@ def test_what_the_image_copies_exists_and_is_not_ignored() -> None:
 
 
 def test_the_image_holds_every_package_that_the_wheel_does() -> None:
-    import tomllib
-
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     copied = {rest.split()[0] for name, rest in instructions() if name == "COPY"}
     assert set(packages["packages"]) <= copied
@@ -81,8 +81,6 @@ def test_the_image_holds_every_package_that_the_wheel_does() -> None:
 
 @pytest.mark.parametrize(("answers", "code"), [(True, 0), (False, 1)], ids=["ready", "not ready"])
 def test_the_health_check_tells_a_ready_process_from_another(answers: bool, code: int) -> None:
-    from tests.processes import free_port, target
-
     rest = next(rest for name, rest in instructions() if name == "HEALTHCHECK")
     command = json.loads(rest[rest.index("[") :])
     with target() as served:
@@ -118,13 +116,12 @@ def test_the_compose_file_fits_its_schema() -> None:
     check_schema("vendor.compose-spec", ROOT / "compose.yaml")
 
 
+@pytest.mark.timeout(700)  # it may install the package
 def test_compose_itself_accepts_the_file() -> None:
     """R21: `docker compose config` accepts it."""
     secrets = {"POSTGRES_PASSWORD": "x", "RUBATO_SECRET": "x" * 32}
-    if ended("docker", "compose", "version").returncode == 0 if _has("docker") else False:
-        command = ["docker", "compose"]
-    else:
-        command = [tool("docker-compose", "docker-compose")]
+    has_plugin = shutil.which("docker") is not None and ended("docker", "compose", "version").returncode == 0
+    command = ["docker", "compose"] if has_plugin else [tool("docker-compose", "docker-compose")]
     checked = ended(*command, "-f", "compose.yaml", "config", "--quiet", **secrets)
     assert checked.returncode == 0, checked.stderr
     refused = ended(*command, "-f", "compose.yaml", "config", "--quiet", POSTGRES_PASSWORD="x", RUBATO_SECRET="")
@@ -139,12 +136,6 @@ def test_api_and_worker_wait_for_the_one_migration() -> None:
         assert services[name]["read_only"] is True
     assert services["migrate"]["restart"] == "no"
     assert services["worker"].keys().isdisjoint({"ports"})
-
-
-def _has(command: str) -> bool:
-    import shutil
-
-    return shutil.which(command) is not None
 
 
 # kubernetes

@@ -9,6 +9,7 @@ from tests.debian import tool
 from tests.processes import ROOT
 
 FILES = ROOT / "deploy/prometheus"
+pytestmark = pytest.mark.timeout(700)  # the first one may install the package
 
 
 def promtool(*args: str, folder: Path = FILES) -> "subprocess.CompletedProcess[str]":
