@@ -1,11 +1,12 @@
 """The store of a worker that traces: it notes claims and tells of runs that are recorded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from core.errors import RubatoError
 from core.ports.store import Change, Claims, JobRef, Known, Transition
+from rubato.adapters.postgres.engine import Link
 from rubato.adapters.postgres.store import PostgresStore
 from rubato.adapters.tracing.runs import RunTraces
 
@@ -39,11 +40,15 @@ class TracedStore(PostgresStore):
         return claims
 
     async def change_many(
-        self, work: Sequence[tuple[JobRef, Transition]], *, known: Mapping[JobRef, Known] | None = None
+        self,
+        work: Sequence[tuple[JobRef, Transition]],
+        *,
+        known: Mapping[JobRef, Known] | None = None,
+        after: Callable[[Link, Sequence[Change | RubatoError]], Awaitable[None]] | None = None,
     ) -> list[Change | RubatoError]:
         """Change, and tell of the runs that ended by it."""
         begun_ns = self._traces.now_ns()
-        answers = await super().change_many(work, known=known)
+        answers = await super().change_many(work, known=known, after=after)
         for answer in answers:
             if isinstance(answer, Change):
                 source = answer.decision.source.value if answer.decision is not None else None
