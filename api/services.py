@@ -15,6 +15,7 @@ from core.usecases.explain import Explain
 from core.usecases.manage_channels import ManageChannels
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
+from core.usecases.manage_rules import ManageRules
 from core.usecases.switch_planner import SwitchPlanner
 
 
@@ -44,6 +45,7 @@ class Services:
 
     jobs: ManageJobs
     hints: ManageHints
+    rules: ManageRules
     explain: Explain
     channels: ManageChannels
     store: Store

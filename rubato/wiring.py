@@ -29,6 +29,7 @@ from core.usecases.explain import Explain
 from core.usecases.manage_channels import ManageChannels
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
+from core.usecases.manage_rules import ManageRules
 from core.usecases.notify import Notify
 from core.usecases.plan_due import PlanDue
 from core.usecases.run_due import RunDue
@@ -373,6 +374,7 @@ def _services(
     return Services(
         jobs=ManageJobs(shared.store, shared.cron, shared.ids),
         hints=ManageHints(shared.store, shared.cron, shared.ids),
+        rules=ManageRules(shared.store, shared.cron, shared.ids),
         explain=Explain(shared.store, shared.cron),
         channels=ManageChannels(
             shared.store,

@@ -23,6 +23,7 @@ from core.events import (
     NoticeOpened,
     NoticeSent,
     QuotaDenied,
+    RulesMatched,
     RunSettled,
     RunsSkipped,
     RunStarted,
@@ -109,6 +110,8 @@ class Telemetry:
                 self._log.warning("stale write refused", what=event.what, job_id=event.job_id)
             case HintWritten():
                 self._hints.labels(event.kind, event.author, event.outcome).inc()
+            case RulesMatched():
+                self._matches.inc(event.count)
             case SessionEnded():
                 self._session_ended(event)
             case QuotaDenied():

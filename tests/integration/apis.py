@@ -16,6 +16,7 @@ from core.usecases.explain import Explain
 from core.usecases.manage_channels import ManageChannels
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
+from core.usecases.manage_rules import ManageRules
 from core.usecases.plan_due import PlanDue
 from core.usecases.run_due import RunDue
 from core.usecases.switch_planner import SwitchPlanner
@@ -94,6 +95,7 @@ async def face(*, client_host: str = "127.0.0.1", **options: Any) -> AsyncIterat
     made = {
         "jobs": ManageJobs(store, cron, ids),
         "hints": ManageHints(store, cron, ids),
+        "rules": ManageRules(store, cron, ids),
         "explain": Explain(store, cron),
         "channels": ManageChannels(
             store, MemoryChannels(store), ids, partial(check_url, policy=AddressPolicy()), has_mail=False
