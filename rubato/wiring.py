@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
-import uvicorn
 
 from api.app import create_app
 from api.services import Services
@@ -61,6 +60,7 @@ from rubato.adapters.postgres.wake import WakeListener
 from rubato.adapters.telemetry import Telemetry
 from rubato.demo.jobs import register_demo
 from rubato.demo.target import DemoTarget
+from rubato.serving import bind, port_of, serving
 from rubato.settings import Settings
 from worker.loops import (
     deliver_service,
@@ -226,7 +226,7 @@ async def run_api(settings: Settings) -> None:
         planner = _planner(settings)
         app = create_app(_services(shared, accounts, planner, anonymous_tenant=None))
         try:
-            async with _serving(app, bind(settings.host, settings.port, "PORT")):
+            async with serving(app, bind(settings.host, settings.port, "PORT")):
                 log.info("API is up", url=settings.public_url or f"http://{settings.host}:{settings.port}")
                 await taken.stop.wait()
         finally:
@@ -260,9 +260,9 @@ async def run_worker(settings: Settings, *, only: str | None) -> None:
 
         app = StatusApp(is_ready, shared.telemetry.exposition(shared.backlog), metrics_public=settings.metrics_public)
         bound = _worker_socket(settings)
-        async with _serving(app, bound):
+        async with serving(app, bound):
             await supervisor.start()
-            url = f"http://{settings.host}:{_port(bound)}/readyz"
+            url = f"http://{settings.host}:{port_of(bound)}/readyz"
             log.info("worker is up", only=only or "run and plan", status=url)
             await taken.stop.wait()
             await supervisor.stop(taken.force)
@@ -304,7 +304,7 @@ async def run_dev(settings: Settings, url: str, options: DevOptions, announce: C
         stack.push_async_callback(_close, planner)
         services = _services(shared, accounts, planner, anonymous_tenant=owner.tenant_id)
         taken = await stack.enter_async_context(signals())
-        await stack.enter_async_context(_serving(create_app(services), bound))
+        await stack.enter_async_context(serving(create_app(services), bound))
         if options.demo:
             base_url = await _demo_target(stack, shared, data)
             await register_demo(services.jobs, shared.store, owner.tenant_id, base_url)
@@ -317,7 +317,7 @@ async def run_dev(settings: Settings, url: str, options: DevOptions, announce: C
 async def run_demo_target(port: int) -> None:
     """Serve the demo's target until a signal; its day begins now."""
     clock = SystemClock()
-    async with signals() as taken, _serving(DemoTarget(clock, clock.now()), bind("127.0.0.1", port, "--port")):
+    async with signals() as taken, serving(DemoTarget(clock, clock.now()), bind("127.0.0.1", port, "--port")):
         log.info("the demo target is up", url=f"http://127.0.0.1:{port}/queue")
         await taken.stop.wait()
 
@@ -526,57 +526,9 @@ async def _demo_target(stack: AsyncExitStack, shared: Core, data: Path) -> str:
         bound = bind("127.0.0.1", int(port), "PORT")
     except Unavailable:
         bound = bind("127.0.0.1", 0, "PORT")
-    origin = kept_secret(kept, lambda: f"{_port(bound)} {shared.clock.now().isoformat()}").partition(" ")[2]
-    await stack.enter_async_context(_serving(DemoTarget(shared.clock, datetime.fromisoformat(origin)), bound))
-    return f"http://127.0.0.1:{_port(bound)}"
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: the supervisor decides when to stop."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
-
-
-@asynccontextmanager
-async def _serving(app: Any, socket_: socket.socket) -> AsyncIterator[None]:
-    """Serve an ASGI application on a bound socket for the length of the block."""
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5, lifespan="off")
-    server = _Server(config)
-    task = asyncio.get_running_loop().create_task(server.serve(sockets=[socket_]), name="http server")
-    try:
-        while not server.started:
-            if task.done():
-                task.result()
-                raise Unavailable("The HTTP server ended while it was starting; its log says why.")
-            await asyncio.sleep(0.01)
-        yield
-    finally:
-        server.should_exit = True
-        await task
-        socket_.close()
-
-
-def bind(host: str, port: int, variable: str) -> socket.socket:
-    """Return a socket bound there. Raises ConfigurationError for no address of ours, Unavailable for a taken port."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
-        raise ConfigurationError(f"RUBATO_HOST is {host}, which is no address of this machine ({error}).") from error
-    bound = socket.socket(family, kind, protocol)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind(address)
-    except OSError as error:
-        bound.close()
-        raise Unavailable(
-            f"Port {port} on {host} cannot be taken: {error.strerror}. Stop what listens there, or set {variable} to "
-            "another."
-        ) from error
-    bound.setblocking(False)
-    return bound
+    origin = kept_secret(kept, lambda: f"{port_of(bound)} {shared.clock.now().isoformat()}").partition(" ")[2]
+    await stack.enter_async_context(serving(DemoTarget(shared.clock, datetime.fromisoformat(origin)), bound))
+    return f"http://127.0.0.1:{port_of(bound)}"
 
 
 def _worker_socket(settings: Settings) -> socket.socket:
@@ -587,12 +539,8 @@ def _worker_socket(settings: Settings) -> socket.socket:
         return bind(settings.host, DEFAULT_WORKER_PORT, "RUBATO_WORKER_PORT")
     except Unavailable:
         taken = bind(settings.host, 0, "RUBATO_WORKER_PORT")
-        log.info("the default worker port is taken; took a free one", default=DEFAULT_WORKER_PORT, port=_port(taken))
+        log.info("the default worker port is taken; took a free one", default=DEFAULT_WORKER_PORT, port=port_of(taken))
         return taken
-
-
-def _port(bound: socket.socket) -> int:
-    return int(bound.getsockname()[1])
 
 
 def _worker_id(shared: Core) -> str:
