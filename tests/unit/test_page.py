@@ -17,10 +17,12 @@ from core.entities import Authority, CronBaseline, Definition, HttpAction, OnceB
 from core.ports.accounts import Principal
 from core.ports.dispatcher import HttpRequest, HttpResult
 from core.usecases.manage_channels import ManageChannels
+from core.usecases.manage_rules import ManageRules
 from planner.llm import OfflinePlanner
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.memory.channels import MemoryChannels
-from tests.unit.fakes import START
+from tests.unit.fakes import START, FakeCron
+from tests.unit.identities import no_identity
 from tests.unit.loop import TENANT, Loop, definition, interval_proposal
 
 STATIC = Path(__file__).resolve().parents[2] / "api/dashboard/static"
@@ -68,6 +70,7 @@ def services(loop: Loop, *, anonymous_tenant: str | None = TENANT) -> Services:
     return Services(
         jobs=loop.jobs,
         hints=loop.hints,
+        rules=ManageRules(loop.store, FakeCron(), SystemIds()),
         explain=loop.explain,
         channels=ManageChannels(loop.store, MemoryChannels(loop.store), SystemIds(), lambda url: [], has_mail=False),
         store=loop.store,
@@ -75,10 +78,12 @@ def services(loop: Loop, *, anonymous_tenant: str | None = TENANT) -> Services:
         flags=loop.flags,
         switches=loop.switches,
         accounts=NoAccounts(),
+        identity=no_identity(),
         clock=loop.clock,
         planner=None,
         check_url=lambda url: [],
         check_headers=lambda headers: [],
+        seal=lambda plain: plain,
         metrics=metrics,
         observe=observe,
         anonymous_tenant=anonymous_tenant,
