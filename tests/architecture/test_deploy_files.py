@@ -119,12 +119,12 @@ def test_the_compose_file_fits_its_schema() -> None:
 @pytest.mark.timeout(700)  # it may install the package
 def test_compose_itself_accepts_the_file() -> None:
     """R21: `docker compose config` accepts it."""
-    secrets = {"POSTGRES_PASSWORD": "x", "RUBATO_SECRET": "x" * 32}
+    secrets = {"POSTGRES_PASSWORD": "x", "RUBATO_ENCRYPTION_KEYS": "x", "RUBATO_SECRET": "x" * 32}
     has_plugin = shutil.which("docker") is not None and ended("docker", "compose", "version").returncode == 0
     command = ["docker", "compose"] if has_plugin else [tool("docker-compose", "docker-compose")]
     checked = ended(*command, "-f", "compose.yaml", "config", "--quiet", **secrets)
     assert checked.returncode == 0, checked.stderr
-    refused = ended(*command, "-f", "compose.yaml", "config", "--quiet", POSTGRES_PASSWORD="x", RUBATO_SECRET="")
+    refused = ended(*command, "-f", "compose.yaml", "config", "--quiet", **{**secrets, "RUBATO_SECRET": ""})
     assert refused.returncode != 0
     assert "RUBATO_SECRET" in refused.stderr
 
