@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import hmac
 import os
 import secrets
 import socket
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from api.app import create_app
+from api.paging import Cursors
 from api.services import Identity, Services
 from core.errors import ConfigurationError, RubatoError, Unavailable
 from core.modes import EVERYBODY
@@ -25,6 +27,7 @@ from core.ports.dispatcher import Dispatcher
 from core.ports.planner import Planner
 from core.ports.store import Backlog
 from core.quota import Price
+from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
 from core.usecases.manage_channels import ManageChannels
 from core.usecases.manage_hints import ManageHints
@@ -44,6 +47,7 @@ from rubato.adapters.http.dispatcher import HttpDispatcher
 from rubato.adapters.http.guard import AddressPolicy, check_url
 from rubato.adapters.http.isolated import IsolatedDispatcher
 from rubato.adapters.http.message import check_headers
+from rubato.adapters.http.signing import SigningDispatcher
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.log_context import LoggedPlanner
 from rubato.adapters.mail import SmtpMail
@@ -61,14 +65,18 @@ from rubato.adapters.postgres.migrate import ensure_partitions, migrate, require
 from rubato.adapters.postgres.notices import PostgresNotices
 from rubato.adapters.postgres.operations import PostgresOperations
 from rubato.adapters.postgres.quota import PostgresQuota
+from rubato.adapters.postgres.rates import PostgresRates
+from rubato.adapters.postgres.replies import PostgresReplies
 from rubato.adapters.postgres.secret_rotation import Rotated, rotate_secrets
 from rubato.adapters.postgres.sign_ins import PostgresSignIns
+from rubato.adapters.postgres.signing import PostgresSigningSecrets
 from rubato.adapters.postgres.store import PostgresStore
 from rubato.adapters.postgres.tenant_data import (
     PostgresTenantData,
     remove_deleted_tenants,
     remove_old_audit_entries,
 )
+from rubato.adapters.postgres.usage import PostgresUsage, hold_to_runs_per_day
 from rubato.adapters.postgres.wake import WakeListener
 from rubato.adapters.telemetry import Telemetry
 from rubato.adapters.vault import Vault, new_encryption_key
@@ -78,6 +86,7 @@ from rubato.exports import exported_runs
 from rubato.serving import bind, port_of, serving
 from rubato.settings import Settings
 from worker.loops import (
+    allowance_service,
     deliver_service,
     lease_service,
     look_service,
@@ -458,6 +467,11 @@ class Front:
     channels: PostgresNotices
     duties: Duties
     identity: Identity
+    replies: PostgresReplies
+    usage: PostgresUsage
+    signing: PostgresSigningSecrets
+    rates: PostgresRates
+    cursors: Cursors
 
 
 @asynccontextmanager
@@ -486,6 +500,11 @@ async def _front(shared: Core, pepper: bytes, origin: str) -> AsyncIterator[Fron
                 origin=origin.rstrip("/"),
                 provider=_provider(settings, origin.rstrip("/")),
             ),
+            replies=PostgresReplies(tenant, ids),
+            usage=PostgresUsage(tenant),
+            signing=_signing(shared, tenant),
+            rates=PostgresRates(tenant, shared.clock),
+            cursors=Cursors(hmac.digest(pepper, b"rubato cursors", "sha256")),
         )
         await _dropped(duties)
     finally:
@@ -528,6 +547,7 @@ def _services(shared: Core, front: Front, planner: Planner | None, *, anonymous_
         jobs=ManageJobs(store, shared.cron, shared.ids),
         hints=ManageHints(store, shared.cron, shared.ids),
         rules=ManageRules(store, shared.cron, shared.ids),
+        bulk=Bulk(store, shared.cron),
         explain=Explain(store, shared.cron),
         channels=ManageChannels(
             store,
@@ -549,10 +569,19 @@ def _services(shared: Core, front: Front, planner: Planner | None, *, anonymous_
         seal=shared.seal,
         metrics=shared.telemetry.exposition(partial(_figures, front.duties, store)),
         observe=shared.telemetry.observe_http,
+        replies=front.replies,
+        usage=front.usage,
+        signing=front.signing,
+        cursors=front.cursors,
+        rates=front.rates,
         metrics_public=settings.metrics_public,
         cors_origins=tuple(settings.cors_origins),
         anonymous_tenant=anonymous_tenant,
     )
+
+
+def _signing(shared: Core, engine: Engine) -> PostgresSigningSecrets:
+    return PostgresSigningSecrets(engine, shared.ids, shared.clock, seal=shared.seal, opener=shared.unseal)
 
 
 def _check_url(url: str, *, policy: AddressPolicy) -> Any:
@@ -564,10 +593,11 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
     """Build a worker's services; they are stopped with the block at the latest."""
     settings = shared.settings
     poll, lease = timedelta(milliseconds=settings.poll_interval_ms), timedelta(milliseconds=settings.lock_ttl_ms)
-    http = HttpDispatcher(shared.policy, opener=shared.unseal)
-    alone = IsolatedDispatcher(shared.policy, opener=shared.unseal)
-    dispatcher: Dispatcher = shared.tracing.dispatcher(http) if shared.tracing is not None else http
-    isolated: Dispatcher = shared.tracing.dispatcher(alone) if shared.tracing is not None else alone
+    sign = partial(SigningDispatcher, secrets=_signing(shared, shared.engine), clock=shared.clock)
+    dispatcher: Dispatcher = sign(HttpDispatcher(shared.policy, opener=shared.unseal))
+    isolated: Dispatcher = sign(IsolatedDispatcher(shared.policy, opener=shared.unseal))
+    if shared.tracing is not None:
+        dispatcher, isolated = shared.tracing.dispatcher(dispatcher), shared.tracing.dispatcher(isolated)
     services: list[Service] = []
     runs: RunDue | None = None
     planner = _planner(settings) if only != "run" else None
@@ -603,6 +633,7 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
             services.append(look_service(notify, looks, shared.telemetry))
             services.append(deliver_service(notify, shared.telemetry))
             services.append(maintenance_service(partial(_maintain, shared), shared.telemetry))
+            services.append(allowance_service(partial(hold_to_runs_per_day, shared.engine), shared.telemetry))
             if plans is not None:
                 runs.on_passed = plans.wake  # within one process it need not wait for the plan loop's next look
         supervisor = Supervisor(services, runs)

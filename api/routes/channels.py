@@ -5,27 +5,32 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Response
 
 from api.auth import Given, Who
-from api.paging import DEFAULT_LIMIT, Cursor, Limit, page_size, read_cursor, render_page
+from api.paging import DEFAULT_LIMIT, Cursor, Limit, Listed, page_size
 from api.routes.documented import problems
 from api.schemas.channels import ChannelIn, ChannelOut, NoticeOut, channel_out, notice_out
 
 router = APIRouter(tags=["notices"])
+
+
+class ChannelsOut(Listed[ChannelOut]):
+    """Channels."""
+
+
+class NoticesOut(Listed[NoticeOut]):
+    """A page of notices."""
+
 
 EXAMPLE = {"name": "On call", "kind": "webhook", "address": "https://hooks.example.com/rubato", "failureStreak": 5}
 ChannelBody = Annotated[ChannelIn, Body(openapi_examples={"webhook": {"value": EXAMPLE}})]
 
 
 @router.get(
-    "/channels",
-    operation_id="listChannels",
-    responses=problems(),
-    response_model=dict[str, Any],
-    summary="List channels",
+    "/channels", operation_id="listChannels", responses=problems(), response_model=ChannelsOut, summary="List channels"
 )
 async def index(given: Given, who: Who) -> dict[str, Any]:
     """Return the tenant's channels, oldest first; there are few."""
     found = await given.channels.kept.channels(who.tenant_id)
-    return {"data": [channel_out(each).model_dump(mode="json", by_alias=True) for each in found], "nextCursor": None}
+    return {"data": [channel_out(each) for each in found], "nextCursor": None}
 
 
 @router.post(
@@ -82,7 +87,7 @@ async def test(channel_id: str, given: Given, who: Who) -> NoticeOut:
 
 
 @router.get(
-    "/notices", operation_id="listNotices", responses=problems(), response_model=dict[str, Any], summary="List notices"
+    "/notices", operation_id="listNotices", responses=problems(), response_model=NoticesOut, summary="List notices"
 )
 async def notices(
     given: Given, who: Who, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None, channel: str | None = None
@@ -93,8 +98,6 @@ async def notices(
         who.tenant_id,
         channel_id=channel,
         limit=page_size(limit),
-        after=read_cursor(cursor, bound_to=bound_to),
+        after=given.cursors.read(cursor, bound_to=bound_to),
     )
-    return render_page(
-        page, lambda notice: notice_out(notice).model_dump(mode="json", by_alias=True), bound_to=bound_to
-    )
+    return given.cursors.page(page, notice_out, bound_to=bound_to)

@@ -12,16 +12,20 @@ import httpx2
 import pytest
 
 from api.app import create_app
+from api.paging import Cursors
 from api.services import Services
 from core.entities import Authority, CronBaseline, Definition, HttpAction, OnceBaseline
 from core.ports.accounts import Principal
 from core.ports.dispatcher import HttpRequest, HttpResult
+from core.usecases.bulk import Bulk
 from core.usecases.manage_channels import ManageChannels
 from core.usecases.manage_rules import ManageRules
 from planner.llm import OfflinePlanner
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.memory.channels import MemoryChannels
-from tests.unit.fakes import START, FakeCron
+from rubato.adapters.memory.replies import MemoryReplies
+from rubato.adapters.memory.usage import MemoryUsage
+from tests.unit.fakes import START, FakeSigning
 from tests.unit.identities import no_identity
 from tests.unit.loop import TENANT, Loop, definition, interval_proposal
 
@@ -70,7 +74,8 @@ def services(loop: Loop, *, anonymous_tenant: str | None = TENANT) -> Services:
     return Services(
         jobs=loop.jobs,
         hints=loop.hints,
-        rules=ManageRules(loop.store, FakeCron(), SystemIds()),
+        rules=ManageRules(loop.store, loop.cron, SystemIds()),
+        bulk=Bulk(loop.store, loop.cron),
         explain=loop.explain,
         channels=ManageChannels(loop.store, MemoryChannels(loop.store), SystemIds(), lambda url: [], has_mail=False),
         store=loop.store,
@@ -86,6 +91,10 @@ def services(loop: Loop, *, anonymous_tenant: str | None = TENANT) -> Services:
         seal=lambda plain: plain,
         metrics=metrics,
         observe=observe,
+        replies=MemoryReplies(loop.clock, loop.ids),
+        usage=MemoryUsage(loop.store),
+        signing=FakeSigning(),
+        cursors=Cursors(b"c" * 32),
         anonymous_tenant=anonymous_tenant,
     )
 
