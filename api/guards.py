@@ -11,7 +11,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import Problem, answer
+from api.problems import Problem, answer, unexpected
 from api.services import HttpObserver
 from core.errors import Issue
 
@@ -46,7 +46,7 @@ class RequestGate:
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(8)}"
         scope.setdefault("state", {})["request_id"] = request_id
-        begun, status = time.perf_counter(), 500
+        begun, status = time.perf_counter(), 0
 
         async def tagged(message: Message) -> None:
             nonlocal status
@@ -61,9 +61,13 @@ class RequestGate:
                 await answer(request_id, 413, "too_large", detail)(scope, receive, tagged)
             else:
                 await self.app(scope, _counted(receive), tagged)
+        except Exception as error:
+            if status:  # the answer has begun; all that is left is to break it off
+                raise
+            await unexpected(request_id, error)(scope, receive, tagged)
         finally:
             duration_s = time.perf_counter() - begun
-            self.observe(method=scope["method"], route=_template(scope), status=status, duration_s=duration_s)
+            self.observe(method=scope["method"], route=_template(scope), status=status or 500, duration_s=duration_s)
 
 
 async def check_request(request: Request) -> None:

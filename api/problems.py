@@ -85,7 +85,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RubatoError, _on_core_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(Exception, _on_unexpected)
 
 
 def answer(
@@ -151,7 +150,7 @@ async def _on_core_error(request: Request, error: Exception) -> JSONResponse:
         log.warning("not available", extra={"error": str(error)})
         detail = "The service cannot reach its database at the moment; nothing was changed that was not answered."
         return answer(_request_id(request), 503, "unavailable", detail, headers={"Retry-After": "2"})
-    return await _on_unexpected(request, error)
+    return unexpected(_request_id(request), error)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
@@ -197,8 +196,8 @@ def _allowed(request: Request) -> str:
     return ", ".join(sorted(full))
 
 
-async def _on_unexpected(request: Request, error: Exception) -> JSONResponse:
-    request_id = _request_id(request)
+def unexpected(request_id: str, error: Exception) -> JSONResponse:
+    """Return the answer to a fault, and log the fault under the request's id."""
     log.error("unexpected error", exc_info=error, extra={"request_id": request_id})
     return internal_error(request_id)
 

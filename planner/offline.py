@@ -219,7 +219,8 @@ def _tighten(
             taught = timedelta(seconds=rhythm.tempo_in_trouble())
             held = max(present, _trouble_age(context) / RECOVERY_SHARE)  # what was tight before it began eases with it
             wanted = max(floor, min(taught, held))
-            if wanted >= definition.baseline.every:
+            is_backing_off = context.runs[0].status is RunStatus.FAILED  # a tempo in force holds the backoff off
+            if wanted >= definition.baseline.every and not is_backing_off:
                 return _as_usual(mine, f"Although {why}: its troubles last, and the baseline is the better pace")
         else:
             wanted = max(floor, min(present, definition.baseline.every) / (TIGHTEN_BY if is_rising else 1))

@@ -156,7 +156,10 @@ async def replies(place: str | None) -> AsyncIterator[tuple[Replies, Any]]:
         await connection.execute(text("INSERT INTO tenants (id, name) VALUES ('t', 't')"))
 
     async def pass_by(time: timedelta) -> None:
-        shift = text("UPDATE idempotency_keys SET lost_at = lost_at - :time, expires_at = expires_at - :time")
+        shift = text(
+            "UPDATE idempotency_keys SET lost_at = lost_at - CAST(:time AS interval), "
+            "expires_at = expires_at - CAST(:time AS interval)"
+        )
         async with engine.begin() as connection:
             await connection.execute(shift, {"time": time})
 

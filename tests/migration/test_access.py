@@ -14,7 +14,11 @@ from rubato.adapters.postgres.engine import Engine, connect, linked, transaction
 from rubato.adapters.postgres.migrate import ensure_partitions, migrate
 from rubato.adapters.postgres.tables import metadata
 
-UNREFERENCED = {"runs", "attempts", "request_windows"}  # written at every run; a foreign key would be checked at each
+UNREFERENCED = {
+    "runs",
+    "attempts",
+    "request_windows",
+}  # written at every run or request; a foreign key would be checked at each
 
 
 @pytest.fixture

@@ -1,15 +1,14 @@
-"""Reading rows in memory: what planning is shown, a job's rules, and what lists leave out."""
+"""Reading rows in memory: what planning is shown, and a job's rules."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from core.entities import Author, Hint, HintState, Job, Run, RunStatus
+from core.entities import Author, Hint, HintState, Run, RunStatus
 from core.errors import NotFound
-from core.ports.store import JobFilter, JobRef, RunFilter, Snapshot
+from core.ports.store import JobRef, Snapshot
 from core.rules import Rule
 from core.sessions import RunWindow
-from core.usecases.manage_jobs import visible_status
 from core.windows import MOST_PAST_HINTS, MOST_RUNS, PAST_HINTS_SPAN, SPAN, RunFigures, past_hints, windows_of
 
 
@@ -53,27 +52,6 @@ def windows(runs: Sequence[Run], now: datetime) -> tuple[RunWindow, ...]:
         if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED):
             figures.append(RunFigures(run.scheduled_for, run.status, run.duration_ms, run.gate))
     return windows_of(figures, now)
-
-
-def job_matches(job: Job, where: JobFilter, now: datetime) -> bool:
-    """Tell whether a job is one of those to list."""
-    definition = job.definition
-    return (
-        (where.status is None or visible_status(job, now) is where.status)
-        and (where.group is None or definition.group == where.group)
-        and (where.key is None or definition.key == where.key)
-        and where.labels.items() <= dict(definition.labels).items()
-    )
-
-
-def run_matches(run: Run, where: RunFilter) -> bool:
-    """Tell whether a run is one of those to list."""
-    return (
-        (where.job_id is None or run.job_id == where.job_id)
-        and (where.status is None or run.status is where.status)
-        and (where.since is None or run.scheduled_for >= where.since)
-        and (where.until is None or run.scheduled_for < where.until)
-    )
 
 
 def rules_of(rules: Mapping[str, Rule], tenant_id: str, job_id: str) -> tuple[Rule, ...]:

@@ -1,7 +1,7 @@
 """The store port in memory. One lock stands for the database's row locks; everything inside it is atomic."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -50,16 +50,8 @@ from core.reschedule import give_back, new_run
 from core.rules import Rule
 from core.sessions import PlanningContext, Session, notes_in
 from core.windows import MOST_RUNS
-from rubato.adapters.memory.reading import (
-    ended_hints,
-    gate_counts,
-    job_matches,
-    one_rule,
-    rules_of,
-    run_matches,
-    steered_jobs,
-    windows,
-)
+from rubato.adapters.memory.paging import job_matches, page, run_matches
+from rubato.adapters.memory.reading import ended_hints, gate_counts, one_rule, rules_of, steered_jobs, windows
 from rubato.adapters.memory.rows import Hints, Runs
 
 Item = TypeVar("Item")
@@ -154,7 +146,7 @@ class MemoryStore:
             for job in self._jobs.values()
             if job.tenant_id == tenant_id and job.deleted_at is None and job_matches(job, where, now)
         ]
-        return _page(found, lambda job: (job.id,), limit, after)
+        return page(found, lambda job: (job.id,), limit, after)
 
     async def last_runs(self, tenant_id: str, job_ids: Sequence[str]) -> dict[str, Run]:
         """Return each job's newest begun or skipped run."""
@@ -372,7 +364,7 @@ class MemoryStore:
     ) -> Page[Run]:
         """Return runs, newest slot first."""
         found = [run for run in self._runs.values() if run.tenant_id == tenant_id and run_matches(run, where)]
-        return _page(found, lambda run: (run.id,), limit, after, offset)
+        return page(found, lambda run: (run.id,), limit, after, offset)
 
     async def hints(
         self,
@@ -392,7 +384,7 @@ class MemoryStore:
             and (job_id is None or hint.job_id == job_id)
             and (not active_only or is_active(hint, now))
         ]
-        return _page(found, lambda hint: (hint.id,), limit, after)
+        return page(found, lambda hint: (hint.id,), limit, after)
 
     async def rules(self, tenant_id: str, job_id: str) -> list[Rule]:
         """Return a job's rules, oldest first."""
@@ -411,7 +403,7 @@ class MemoryStore:
             for session in self._sessions.values()
             if session.tenant_id == tenant_id and (job_id is None or session.job_id == job_id)
         ]
-        return _page(found, lambda session: (session.id,), limit, after)
+        return page(found, lambda session: (session.id,), limit, after)
 
     async def session(self, tenant_id: str, session_id: str) -> Session:
         """Return one session."""
@@ -594,19 +586,3 @@ def _holds(job: Job, worker_id: str, token: int) -> bool:
 
 def _test_lease(job: Job) -> timedelta:
     return job.definition.action.timeout + timedelta(seconds=60)
-
-
-def _page(
-    found: Iterable[Item],
-    key: Callable[[Item], tuple[str, ...]],
-    limit: int,
-    after: tuple[str, ...] | None,
-    offset: int = 0,
-) -> Page[Item]:
-    """Ids sort by creation, a run's by its slot; so newest first is descending by id."""
-    ordered = sorted(found, key=key, reverse=True)
-    if after is not None:
-        ordered = [item for item in ordered if key(item) < after]
-    ordered = ordered[offset:]
-    page = ordered[:limit]
-    return Page(page, key(page[-1]) if len(ordered) > limit else None)
