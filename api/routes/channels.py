@@ -4,9 +4,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Response
 
+from api.acting import ValidateOnly
 from api.auth import Given, Who
 from api.paging import DEFAULT_LIMIT, Cursor, Limit, Listed, page_size
-from api.routes.documented import problems
+from api.routes.documented import CHANGING, previewed, problems
 from api.schemas.channels import ChannelIn, ChannelOut, NoticeOut, channel_out, notice_out
 
 router = APIRouter(tags=["notices"])
@@ -38,11 +39,16 @@ async def index(given: Given, who: Who) -> dict[str, Any]:
     operation_id="createChannel",
     status_code=201,
     response_model=ChannelOut,
-    responses=problems(404, 409, 415),
+    responses={**problems(404, 409, 413, 415, *CHANGING), **previewed(ChannelOut)},
     summary="Add a channel",
 )
-async def create(body: ChannelBody, given: Given, who: Who, response: Response) -> ChannelOut:
+async def create(
+    body: ChannelBody, given: Given, who: Who, response: Response, validate_only: ValidateOnly = False
+) -> ChannelOut:
     """Be told on it of what goes wrong from now on."""
+    if validate_only:
+        response.status_code = 200
+        return channel_out(await given.channels.rehearse(who.tenant_id, body.draft()))
     channel = await given.channels.add(who.tenant_id, body.draft())
     response.headers["Location"] = f"/api/v1/channels/{channel.id}"
     return channel_out(channel)
@@ -64,11 +70,15 @@ async def read(channel_id: str, given: Given, who: Who) -> ChannelOut:
     "/channels/{channel_id}",
     operation_id="deleteChannel",
     status_code=204,
-    responses=problems(404),
+    response_model=None,
+    responses={**problems(404), **previewed(ChannelOut)},
     summary="Remove a channel",
 )
-async def remove(channel_id: str, given: Given, who: Who) -> Response:
+async def remove(channel_id: str, given: Given, who: Who, validate_only: ValidateOnly = False) -> Response:
     """Remove it with its notices; what was not delivered is dropped."""
+    if validate_only:
+        found = await read(channel_id, given, who)
+        return Response(found.model_dump_json(by_alias=True), media_type="application/json")
     await given.channels.kept.remove_channel(who.tenant_id, channel_id)
     return Response(status_code=204)
 
@@ -78,11 +88,14 @@ async def remove(channel_id: str, given: Given, who: Who) -> Response:
     operation_id="testChannel",
     status_code=202,
     response_model=NoticeOut,
-    responses=problems(404),
+    responses={**problems(404, *CHANGING), **previewed(ChannelOut)},
     summary="Send a test",
 )
-async def test(channel_id: str, given: Given, who: Who) -> NoticeOut:
+async def test(channel_id: str, given: Given, who: Who, validate_only: ValidateOnly = False) -> NoticeOut | Response:
     """Send a notice through it; a worker delivers it, and `GET /notices` says how it went."""
+    if validate_only:
+        found = await read(channel_id, given, who)
+        return Response(found.model_dump_json(by_alias=True), media_type="application/json")
     return notice_out(await given.channels.test(who.tenant_id, channel_id))
 
 

@@ -38,13 +38,21 @@ class ManageChannels:
     has_mail: bool
 
     async def add(self, tenant_id: str, draft: ChannelDraft) -> Channel:
-        """Return the new channel. Raises InvalidInput, NotFound for its job, Conflict("too_many_channels")."""
+        """Return the new channel. Raises what `rehearse` raises."""
+        channel = await self.rehearse(tenant_id, draft)
+        await self.kept.add_channel(channel)
+        return channel
+
+    async def rehearse(self, tenant_id: str, draft: ChannelDraft) -> Channel:
+        """Return what would be added. Raises InvalidInput, NotFound for its job, Conflict("too_many_channels")."""
         issues = self._issues(draft)
         if issues:
             raise InvalidInput(issues)
         if len(await self.kept.channels(tenant_id)) >= MOST_CHANNELS:
             raise Conflict("too_many_channels", f"A tenant may have {MOST_CHANNELS} channels; remove one first.")
-        channel = Channel(
+        if draft.job_id is not None:
+            await self.store.job(tenant_id, draft.job_id)
+        return Channel(
             id=f"chn_{self.ids.entropy()}",
             tenant_id=tenant_id,
             name=draft.name,
@@ -55,8 +63,6 @@ class ManageChannels:
             events=tuple(dict.fromkeys(draft.events)),
             failure_streak=draft.failure_streak,
         )
-        await self.kept.add_channel(channel)
-        return channel
 
     async def test(self, tenant_id: str, channel_id: str) -> Notice:
         """Send a test through it, with the retries of any other notice; return the notice. Raises NotFound."""
