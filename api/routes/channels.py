@@ -91,7 +91,7 @@ async def remove(channel_id: str, given: Given, who: Who, validate_only: Validat
     responses={**problems(404, *CHANGING), **previewed(ChannelOut)},
     summary="Send a test",
 )
-async def test(channel_id: str, given: Given, who: Who, validate_only: ValidateOnly = False) -> NoticeOut | Response:
+async def try_out(channel_id: str, given: Given, who: Who, validate_only: ValidateOnly = False) -> NoticeOut | Response:
     """Send a notice through it; a worker delivers it, and `GET /notices` says how it went."""
     if validate_only:
         found = await read(channel_id, given, who)
