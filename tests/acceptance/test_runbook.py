@@ -34,7 +34,7 @@ def test_everything_pauses_and_goes_on(system: System) -> None:
     """R52: pause-all and resume-all are commands that work."""
     system.start("worker")
     job = system.register(baselineIntervalMs=1000, minIntervalMs=1000)
-    wait_for("runs", lambda: len(system.target.seen) >= 2)
+    wait_for("runs", lambda: len(system.target.seen) >= 2, within_s=60)
     assert "for 1 tenant" in say(system, "ops", "pause-all", "--reason", "the target is moved")
     assert "for 0 tenant" in say(system, "ops", "pause-all")
     wait_for("what was out to end", lambda: not [run for run in system.runs(job) if run["finishedAt"] is None])
@@ -44,7 +44,7 @@ def test_everything_pauses_and_goes_on(system: System) -> None:
     assert len(system.target.seen) <= count + 1
     assert system.runs(waits) == []
     assert say(system, "ops", "resume-all") == "1 tenant(s) go on.\n"
-    wait_for("both to run", lambda: len(system.target.seen) >= count + 3 and system.runs(waits))
+    wait_for("both to run", lambda: len(system.target.seen) >= count + 3 and system.runs(waits), within_s=60)
 
 
 def test_a_dead_workers_leases_are_seen_and_ended(system: System) -> None:
@@ -53,7 +53,7 @@ def test_a_dead_workers_leases_are_seen_and_ended(system: System) -> None:
     with slow_target() as slow:
         first = system.start("first", "worker", LOCK_TTL_MS="3600000")
         job = system.register(url=slow.url, baselineIntervalMs=3_600_000)
-        assert slow.asked.wait(20)
+        assert slow.asked.wait(60)
         (line,) = wait_for("the lease", lambda: say(system, "ops", "leases").splitlines())
         worker, job_id, run_id, _ = line.split()
         assert (job_id, run_id) == (job["id"], system.runs(job)[0]["id"])
@@ -62,7 +62,7 @@ def test_a_dead_workers_leases_are_seen_and_ended(system: System) -> None:
         slow.answer.set()
         system.start("second", "worker", RUBATO_WORKER_PORT=str(free_port()))
         assert say(system, "ops", "end-leases", worker) == "1 lease(s) ended.\n"
-        wait_for("another worker to run it again", lambda: system.runs(job)[0]["status"] == "succeeded")
+        wait_for("another worker to run it again", lambda: system.runs(job)[0]["status"] == "succeeded", within_s=60)
         assert system.runs(job)[0]["attempt"] == 2
         assert say(system, "ops", "end-leases", worker) == "0 lease(s) ended.\n"
 

@@ -28,10 +28,10 @@ def test_a_run_is_one_trace_and_its_session_links_to_it(
         job = system.register(
             baselineIntervalMs=60_000, minIntervalMs=500, planner="on", authority={"tighten": True}, description=INTENT
         )
-        session = wait_for("a session's span", lambda: received.named("planner session"))[0]
+        session = wait_for("a session's span", lambda: received.named("planner session"), within_s=60)[0]
         run_id = str(session.attributes["rubato.run_id"])
         trace_id, root_id = session.links[0]
-        wait_for("the run's trace", lambda: len(received.of_trace(trace_id)) >= 4)
+        wait_for("the run's trace", lambda: len(received.of_trace(trace_id)) >= 4, within_s=60)
         spans = received.of_trace(trace_id)
         assert spans.keys() == {"run", "claim", "dispatch", "settle"}
         root = spans["run"]
@@ -60,12 +60,12 @@ def test_a_run_is_one_trace_and_its_session_links_to_it(
 def test_without_a_collector_nothing_of_it_is_loaded_and_no_header_is_sent(system: System) -> None:
     system.start("worker")
     system.register(baselineIntervalMs=60_000)
-    wait_for("a request", lambda: system.target.seen)
+    wait_for("a request", lambda: system.target.seen, within_s=60)
     assert "traceparent" not in system.target.seen[0][2]
 
 
 def test_a_collector_that_is_away_delays_no_run_and_no_end(system: System) -> None:
     worker = system.start("worker", RUBATO_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_BSP_SCHEDULE_DELAY="100")
     system.register(baselineIntervalMs=1000)
-    wait_for("three requests", lambda: len(system.target.seen) >= 3)
+    wait_for("three requests", lambda: len(system.target.seen) >= 3, within_s=60)
     assert worker.stop() == 0
