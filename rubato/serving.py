@@ -1,4 +1,4 @@
-"""Serving an ASGI application on a socket of ours, for the length of a block."""
+"""Sockets and the HTTP servers on them. Only the wiring imports this."""
 
 import asyncio
 import socket
@@ -6,9 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+import structlog
 import uvicorn
 
 from core.errors import ConfigurationError, Unavailable
+from rubato.settings import Settings
+
+DEFAULT_WORKER_PORT = 3001
+log = structlog.get_logger("rubato")
 
 
 class _Server(uvicorn.Server):
@@ -59,6 +64,18 @@ def bind(host: str, port: int, variable: str) -> socket.socket:
     return bound
 
 
+def worker_socket(settings: Settings) -> socket.socket:
+    """Bind the worker's port; several workers share a host, so the default gives way to a free one."""
+    if settings.worker_port is not None:
+        return bind(settings.host, settings.worker_port, "RUBATO_WORKER_PORT")
+    try:
+        return bind(settings.host, DEFAULT_WORKER_PORT, "RUBATO_WORKER_PORT")
+    except Unavailable:
+        taken = bind(settings.host, 0, "RUBATO_WORKER_PORT")
+        log.info("the default worker port is taken; took a free one", default=DEFAULT_WORKER_PORT, port=port_of(taken))
+        return taken
+
+
 def port_of(bound: socket.socket) -> int:
-    """Return the port it is bound to."""
+    """Return the port that a socket got."""
     return int(bound.getsockname()[1])

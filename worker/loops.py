@@ -1,4 +1,5 @@
-"""The loops of a worker, each a service: run what is due, renew leases, plan what has settled, keep the tables."""
+"""The loops of a worker, each a service: run what is due, renew leases, plan what has settled, keep the tables
+and what others left behind."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -19,6 +20,7 @@ ALLOWANCES_S = 15.0  # a tenant exceeds its runs of a day by what it starts in t
 MAINTENANCE_S = 600.0
 DELIVER_POLL_S = 2.0  # a notice may come this late
 LOOK_S = 15.0  # between two looks for what is wrong, by one worker of all
+REAP_S = 60.0  # a run is stale after 15 minutes
 RENEWALS_A_LEASE = 4
 LEASE_CHECKS_A_LEASE = 24
 
@@ -100,22 +102,25 @@ def plan_service(plans: PlanDue, events: Events, *, poll: timedelta) -> Service:
 
 def maintenance_service(make_partitions: Callable[[], Awaitable[object]], events: Events) -> Service:
     """Make the coming days' partitions."""
+    return _repeated("maintenance", make_partitions, events, MAINTENANCE_S)
 
+
+def reap_service(reap: Callable[[], Awaitable[object]], events: Events) -> Service:
+    """End runs that nobody holds any more."""
+    return _repeated("reap", reap, events, REAP_S)
+
+
+def _repeated(name: str, work: Callable[[], Awaitable[object]], events: Events, seconds: float) -> Service:
     async def turn() -> float:
-        await make_partitions()
-        return MAINTENANCE_S
+        await work()
+        return seconds
 
-    return Service("maintenance", turn, events)
+    return Service(name, turn, events)
 
 
 def allowance_service(hold: Callable[[], Awaitable[object]], events: Events) -> Service:
     """Keep tenants to their runs of a day."""
-
-    async def turn() -> float:
-        await hold()
-        return ALLOWANCES_S
-
-    return Service("allowances", turn, events)
+    return _repeated("allowances", hold, events, ALLOWANCES_S)
 
 
 def look_service(notify: Notify, is_mine: Callable[[], Awaitable[bool]], events: Events) -> Service:

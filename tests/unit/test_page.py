@@ -23,8 +23,10 @@ from core.usecases.manage_rules import ManageRules
 from planner.llm import OfflinePlanner
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.memory.channels import MemoryChannels
+from rubato.adapters.memory.definitions import MemoryDefinitions
 from rubato.adapters.memory.replies import MemoryReplies
 from rubato.adapters.memory.usage import MemoryUsage
+from rubato.adapters.targets.registry import Registry
 from tests.unit.fakes import START, FakeSigning
 from tests.unit.identities import no_identity
 from tests.unit.loop import TENANT, Loop, definition, interval_proposal
@@ -85,6 +87,8 @@ def services(loop: Loop, *, anonymous_tenant: str | None = TENANT) -> Services:
         accounts=NoAccounts(),
         identity=no_identity(),
         clock=loop.clock,
+        definitions=MemoryDefinitions(loop.store),
+        targets=Registry(),
         planner=None,
         check_url=lambda url: [],
         check_headers=lambda headers: [],
