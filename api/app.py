@@ -14,8 +14,10 @@ from api.guards import ADMIN_PREFIX, AUTH_PREFIX, PREFIX, RequestGate, check_req
 from api.idempotency import KeepReplies, Replay, on_replay
 from api.limiting import LIMITED
 from api.reference import pages
+from api.request_log import RequestLog
 from api.routes import (
     bulk,
+    channels,
     cron,
     decisions,
     flags,
@@ -60,7 +62,8 @@ def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastA
     app.state.services = services
     problems.install(app)
     app.add_exception_handler(Replay, on_replay)
-    for routes in (bulk, jobs, runs, hints, rules, decisions, sessions, quota, usage, signing, flags, members):
+    of_tenants = (bulk, jobs, runs, hints, rules, decisions, sessions, quota, usage, signing, flags, channels, members)
+    for routes in of_tenants:
         app.include_router(routes.router, prefix=PREFIX, dependencies=LIMITED)
     app.include_router(cron.router, prefix=ADMIN_PREFIX, dependencies=LIMITED)
     app.include_router(health.router, prefix=PREFIX)
@@ -80,6 +83,7 @@ def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastA
             expose_headers=["etag", "location", "retry-after", "ratelimit", "ratelimit-policy", "x-request-id"],
         )
     app.add_middleware(KeepReplies)
+    app.add_middleware(RequestLog)
     app.add_middleware(RequestGate, observe=services.observe)
     complete(app, protected=(PREFIX, AUTH_PREFIX, ADMIN_PREFIX), public=_WITHOUT_CREDENTIALS)
     return app

@@ -20,6 +20,7 @@ from core.ports.usage import Usage
 from core.sessions import Session
 from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
+from core.usecases.manage_channels import ManageChannels
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.manage_rules import ManageRules
@@ -78,6 +79,7 @@ class Services:
     rules: ManageRules
     bulk: Bulk
     explain: Explain
+    channels: ManageChannels
     store: Store
     quota: Quota
     accounts: Accounts

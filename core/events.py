@@ -135,6 +135,25 @@ class QuotaDenied:
 
 
 @record
+class NoticeOpened:
+    """So many notices of a kind are to be told."""
+
+    kind: str
+    count: int
+
+
+@record
+class NoticeSent:
+    """A notice was tried on its channel. `outcome`: delivered, failed (tried again), given_up or unsure."""
+
+    tenant_id: str
+    notice_id: str
+    channel: str
+    outcome: str
+    error: str | None = None
+
+
+@record
 class LoopTurned:
     """A service finished a turn of its loop."""
 
@@ -162,6 +181,8 @@ Event = (
     | RulesMatched
     | SessionEnded
     | QuotaDenied
+    | NoticeOpened
+    | NoticeSent
     | LoopTurned
     | LoopFailed
 )

@@ -36,6 +36,11 @@ def session_id(created_at: datetime, entropy: str) -> str:
     return f"ses_{_encode(created_at)}{entropy}"
 
 
+def lowest_session_id(created_at: datetime) -> str:
+    """Return what sorts before the id of every session since an instant."""
+    return f"ses_{_encode(created_at)}"
+
+
 def rule_id(created_at: datetime, entropy: str) -> str:
     """Return a rule's id: sorts by creation."""
     return f"rule_{_encode(created_at)}{entropy}"

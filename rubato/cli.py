@@ -26,6 +26,8 @@ admin = typer.Typer(help="An operator's errands.", no_args_is_help=True)
 app.add_typer(admin, name="admin")
 planning = typer.Typer(help="Switch planning, and bound its cost.", no_args_is_help=True)
 app.add_typer(planning, name="planning")
+operations = typer.Typer(help="What to do in trouble (docs/runbook.md).", no_args_is_help=True)
+app.add_typer(operations, name="ops")
 app.add_typer(evaluating, name="eval")
 export = typer.Typer(help="Take data out.", no_args_is_help=True)
 app.add_typer(export, name="export")
@@ -146,6 +148,71 @@ def planning_quota(
         _answer(lambda: errands.set_allowances(settings, _allowances(allowances), tenant=tenant))
 
 
+@operations.command("pause-all")
+def pause_all(
+    reason: Annotated[str | None, typer.Option(help="Why; it stands in every explanation.", show_default=False)] = None,
+) -> None:
+    """Claim nothing more, for any tenant, until `resume-all`. Runs that are out end."""
+    from rubato import errands
+
+    async def work() -> int:
+        async with errands.operations(settings) as verbs:
+            return await verbs.pause_all(reason)
+
+    settings = _settings()
+    with _failures():
+        print(f"Everything is paused; it was not for {_answer(work)} tenant(s).")
+
+
+@operations.command("resume-all")
+def resume_all() -> None:
+    """Go on after `pause-all`; tenants that were suspended otherwise stay so."""
+    from rubato import errands
+
+    async def work() -> int:
+        async with errands.operations(settings) as verbs:
+            return await verbs.resume_all()
+
+    settings = _settings()
+    with _failures():
+        print(f"{_answer(work)} tenant(s) go on.")
+
+
+@operations.command("leases")
+def leases(
+    worker: Annotated[str | None, typer.Option(help="Of this worker only.", show_default=False)] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at the most.")] = 1000,
+) -> None:
+    """Print who holds which job until when, a line each."""
+    from rubato import errands
+
+    async def work() -> list[str]:
+        async with errands.operations(settings) as verbs:
+            return [
+                f"{each.worker} {each.job_id} {each.run_id or '-'} {each.until:%Y-%m-%dT%H:%M:%SZ}"
+                f"{' ended' if each.is_over else ''}"
+                for each in await verbs.leases(worker=worker, limit=limit)
+            ]
+
+    settings = _settings()
+    with _failures():
+        print("\n".join(_answer(work)) or "Nobody holds a lease.")
+
+
+@operations.command("end-leases")
+def end_leases(worker: Annotated[str, typer.Argument(help="A worker's id, as `leases` prints it.")]) -> None:
+    """End the leases of a worker that is dead, so that others need not wait for them."""
+    from rubato import errands
+
+    async def work() -> int:
+        async with errands.operations(settings) as verbs:
+            return await verbs.end_leases(worker)
+
+    settings = _settings()
+    with _failures():
+        print(f"{_answer(work)} lease(s) ended.")
+
+
 @app.command("demo-target")
 def demo_target(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to serve it on, on loopback.")] = 3002,
@@ -242,7 +309,7 @@ def _settings(*, json_by_default: bool = True) -> Settings:
     settings = _loaded().settings
     production = settings.environment != "development" and json_by_default
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and production)
-    configure_logs(json=as_json, level=settings.log_level)
+    configure_logs(json=as_json, level=settings.log_level, secrets=settings.secrets())
     return settings
 
 

@@ -1,6 +1,7 @@
 """What an operator does and is done with: keys, secrets, exports, and planning. Only the command line imports this."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from core.modes import EVERYBODY
@@ -11,10 +12,19 @@ from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.allowances import PostgresAllowances
 from rubato.adapters.postgres.keys import new_key
 from rubato.adapters.postgres.migrate import require_schema
+from rubato.adapters.postgres.operations import PostgresOperations
 from rubato.adapters.postgres.secret_rotation import Rotated, rotate_secrets
 from rubato.exports import exported_runs
 from rubato.settings import Settings
 from rubato.wiring import core, database_url, pepper_of, reached, vault_of
+
+
+@asynccontextmanager
+async def operations(settings: Settings) -> AsyncIterator[PostgresOperations]:
+    """Give the verbs of the runbook."""
+    async with core(settings, database_url(settings), application="rubato operations") as shared:
+        await require_schema(shared.login, access.ENGINE)
+        yield PostgresOperations(shared.login)
 
 
 async def switch_planning(settings: Settings, mode: str, *, tenant: str | None, reason: str | None) -> str:

@@ -212,6 +212,33 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", alias="RUBATO_LOG_LEVEL", description="The least that is logged."
     )
+    otlp_endpoint: str | None = Field(
+        None,
+        alias="RUBATO_OTLP_ENDPOINT",
+        pattern=r"^https?://[^\s/@]+(/\S*)?$",
+        description="Collector for traces over OTLP and HTTP, such as `http://127.0.0.1:4318`. Unset: no tracing.",
+    )
+    trace_ratio: float = Field(
+        1.0, ge=0, le=1, alias="RUBATO_TRACE_RATIO", description="Share of runs that are traced, the same everywhere."
+    )
+    trace_content: bool = Field(
+        False,
+        alias="RUBATO_TRACE_CONTENT",
+        description="Put prompts, answers and tool arguments of planner sessions into their spans.",
+    )
+    smtp_url: SecretStr | None = Field(
+        None,
+        alias="RUBATO_SMTP_URL",
+        description="Mail server for notices: `smtp://user:password@host:587`, or `smtps://` for TLS from the start.",
+    )
+    smtp_from: str | None = Field(
+        None, alias="RUBATO_SMTP_FROM", description="Address that notices by e-mail come from."
+    )
+
+    def secrets(self) -> list[str]:
+        """Return the values of every secret that is set, for hiding them."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import structlog
@@ -20,21 +21,26 @@ import structlog
 from api.app import create_app
 from api.paging import Cursors
 from api.services import Identity, Services
-from core.errors import ConfigurationError, Unavailable
+from core.errors import ConfigurationError, RubatoError, Unavailable
+from core.ports.dispatcher import Dispatcher
 from core.ports.planner import Planner
+from core.ports.store import Backlog
 from core.ports.targets import SYSTEM_TENANT
 from core.quota import Price
 from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
+from core.usecases.manage_channels import ManageChannels
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.manage_rules import ManageRules
+from core.usecases.notify import Notify
 from core.usecases.plan_due import PlanDue
 from core.usecases.reap import ReapStale
 from core.usecases.run_due import RunDue
 from core.usecases.switch_planner import SwitchPlanner
 from planner.llm import LlmPlanner, OfflinePlanner
 from planner.models import openai_model
+from planner.tracing import record_spans
 from rubato.adapters.clock import SystemClock
 from rubato.adapters.cron import CroniterCron
 from rubato.adapters.github import GitHub
@@ -44,16 +50,20 @@ from rubato.adapters.http.isolated import IsolatedDispatcher
 from rubato.adapters.http.message import check_headers
 from rubato.adapters.http.signing import SigningDispatcher
 from rubato.adapters.ids import SystemIds
+from rubato.adapters.log_context import LoggedPlanner
+from rubato.adapters.mail import SmtpMail
 from rubato.adapters.postgres import access
 from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.audit import PostgresAudit
 from rubato.adapters.postgres.definitions import PostgresDefinitions
+from rubato.adapters.postgres.duties import Duties
 from rubato.adapters.postgres.embedded import EmbeddedPostgres
 from rubato.adapters.postgres.engine import CALL_S, IDLE_IN_TRANSACTION_S, Engine, connect, wait_until_ready
 from rubato.adapters.postgres.flags import PostgresFlags
 from rubato.adapters.postgres.keys import PostgresKeys, new_key
 from rubato.adapters.postgres.members import PostgresMembers
 from rubato.adapters.postgres.migrate import ensure_partitions, migrate, require_schema
+from rubato.adapters.postgres.notices import PostgresNotices
 from rubato.adapters.postgres.quota import PostgresQuota
 from rubato.adapters.postgres.rates import PostgresRates
 from rubato.adapters.postgres.replies import PostgresReplies
@@ -80,7 +90,9 @@ from rubato.serving import bind, port_of, serving, worker_socket
 from rubato.settings import Settings
 from worker.loops import (
     allowance_service,
+    deliver_service,
     lease_service,
+    look_service,
     maintenance_service,
     plan_service,
     reap_service,
@@ -91,10 +103,15 @@ from worker.service import Service
 from worker.status import StatusApp
 from worker.supervisor import Signals, Supervisor, signals
 
+if TYPE_CHECKING:
+    from rubato.adapters.tracing.setup import Tracing
+
 CLAIM_AHEAD = timedelta(milliseconds=500)
 IDLES_A_LEASE = 5  # a stopped process lets go of its locks while the others can still renew their leases
 WHOLES_A_LEASE = 4  # nor does any other transaction keep them for longer
 ADMISSION_RAMP = timedelta(seconds=1)
+LOOKS_FOR_NOTICES = timedelta(seconds=40)  # two looks and a little
+SHOWS_GAUGES = timedelta(seconds=90)  # after a scrape; the next one comes within a minute
 log = structlog.get_logger("rubato")
 
 
@@ -115,6 +132,9 @@ class Core:
     ids: SystemIds
     telemetry: Telemetry
     policy: AddressPolicy
+    duties: Duties
+    process: str
+    tracing: "Tracing | None"
     vault: Callable[[], Vault]
 
     def seal(self, plain: str) -> str:
@@ -141,17 +161,24 @@ async def core(settings: Settings, url: str, *, application: str) -> AsyncIterat
     try:
         await wait_until_ready(login, url, timeout_s=settings.database_wait_ms / 1000)
         ids, clock = SystemIds(), SystemClock()
-        minimum = timedelta(milliseconds=settings.min_interval_ms)
+        process = _process_id(ids)
+        duties = Duties(engine, process)
+        tracing = _tracing(settings, clock, role=application.removeprefix("rubato "), process=process)
+        make_store: Callable[..., PostgresStore] = PostgresStore
+        if tracing is not None:
+            from rubato.adapters.tracing.store import TracedStore
+
+            make_store = partial(TracedStore, traces=tracing.runs)
         yield Core(
             settings=settings,
             url=url,
             login=login,
             engine=engine,
             open=limited,
-            store=PostgresStore(
+            store=make_store(
                 engine,
                 ids,
-                operator_minimum=minimum,
+                operator_minimum=timedelta(milliseconds=settings.min_interval_ms),
                 loop_engine=loop_engine,
                 renewal_engine=renewal_engine,
                 clock=clock,
@@ -161,10 +188,16 @@ async def core(settings: Settings, url: str, *, application: str) -> AsyncIterat
             cron=CroniterCron(),
             clock=clock,
             ids=ids,
-            telemetry=Telemetry(clock),
+            telemetry=Telemetry(clock, tracing.trace_of if tracing is not None else None),
             policy=policy,
+            duties=duties,
+            process=process,
+            tracing=tracing,
             vault=vault,
         )
+        await _dropped(duties)
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close)
     finally:
         for each in engines:
             await each.dispose()
@@ -252,7 +285,9 @@ async def run_worker(settings: Settings, *, only: str | None) -> None:
             return supervisor.is_ready
 
         app = StatusApp(
-            is_ready, shared.telemetry.exposition(shared.store.backlog), metrics_public=settings.metrics_public
+            is_ready,
+            shared.telemetry.exposition(partial(_figures, shared.duties, shared.store)),
+            metrics_public=settings.metrics_public,
         )
         bound = worker_socket(settings)
         async with serving(app, bound):
@@ -374,6 +409,8 @@ class Front:
     quota: PostgresQuota
     flags: PostgresFlags
     accounts: PostgresAccounts
+    channels: PostgresNotices
+    duties: Duties
     identity: Identity
     replies: PostgresReplies
     usage: PostgresUsage
@@ -390,6 +427,7 @@ async def _front(shared: Core, pepper: bytes, origin: str) -> AsyncIterator[Fron
     credentials = shared.open(application="rubato api sign-in", pool_size=5, role=access.IDENTITY)
     minimum = timedelta(milliseconds=settings.min_interval_ms)
     store = PostgresStore(tenant, ids, operator_minimum=minimum, clock=shared.clock)
+    duties = Duties(tenant, f"{shared.process}_api")
     try:
         yield Front(
             store=store,
@@ -397,6 +435,8 @@ async def _front(shared: Core, pepper: bytes, origin: str) -> AsyncIterator[Fron
             quota=PostgresQuota(tenant, ids),
             flags=PostgresFlags(tenant),
             accounts=PostgresAccounts(credentials, ids, pepper=pepper),
+            channels=PostgresNotices(tenant),
+            duties=duties,
             identity=Identity(
                 keys=PostgresKeys(tenant, ids, pepper=pepper, prefix=settings.api_key_prefix),
                 sign_ins=PostgresSignIns(credentials, ids, pepper=pepper),
@@ -413,9 +453,21 @@ async def _front(shared: Core, pepper: bytes, origin: str) -> AsyncIterator[Fron
             rates=PostgresRates(tenant, shared.clock),
             cursors=Cursors(hmac.digest(pepper, b"rubato cursors", "sha256")),
         )
+        await _dropped(duties)
     finally:
         await tenant.dispose()
         await credentials.dispose()
+
+
+async def _figures(duties: Duties, store: PostgresStore) -> Backlog | None:
+    """Return the installation's figures if it is this process that shows them."""
+    return await store.backlog() if await duties.take("gauges", lasting=SHOWS_GAUGES) else None
+
+
+async def _dropped(duties: Duties) -> None:
+    """Leave a process's duties to the others, if the database is there to be told."""
+    with contextlib.suppress(RubatoError):
+        await duties.drop()
 
 
 def _provider(settings: Settings, origin: str) -> GitHub | None:
@@ -444,6 +496,13 @@ def _services(shared: Core, front: Front, planner: Planner | None, *, anonymous_
         rules=ManageRules(store, shared.cron, shared.ids),
         bulk=Bulk(store, shared.cron),
         explain=Explain(store, shared.cron),
+        channels=ManageChannels(
+            store,
+            front.channels,
+            shared.ids,
+            lambda url: check_url(url, shared.policy),
+            has_mail=settings.smtp_url is not None,
+        ),
         store=store,
         quota=front.quota,
         flags=front.flags,
@@ -457,7 +516,7 @@ def _services(shared: Core, front: Front, planner: Planner | None, *, anonymous_
         check_url=lambda url: check_url(url, shared.policy),
         check_headers=check_headers,
         seal=shared.seal,
-        metrics=shared.telemetry.exposition(store.backlog),
+        metrics=shared.telemetry.exposition(partial(_figures, front.duties, store)),
         observe=shared.telemetry.observe_http,
         replies=front.replies,
         usage=front.usage,
@@ -487,9 +546,11 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
     settings = shared.settings
     poll, lease = timedelta(milliseconds=settings.poll_interval_ms), timedelta(milliseconds=settings.lock_ttl_ms)
     targets = LocalTargets(_targets(shared), shared.clock)
-    signing_secrets = _signing(shared, shared.engine)
-    dispatcher = SigningDispatcher(HttpDispatcher(shared.policy, opener=shared.unseal), signing_secrets, shared.clock)
-    isolated = SigningDispatcher(IsolatedDispatcher(shared.policy, opener=shared.unseal), signing_secrets, shared.clock)
+    sign = partial(SigningDispatcher, secrets=_signing(shared, shared.engine), clock=shared.clock)
+    dispatcher: Dispatcher = sign(HttpDispatcher(shared.policy, opener=shared.unseal))
+    isolated: Dispatcher = sign(IsolatedDispatcher(shared.policy, opener=shared.unseal))
+    if shared.tracing is not None:
+        dispatcher, isolated = shared.tracing.dispatcher(dispatcher), shared.tracing.dispatcher(isolated)
     services: list[Service] = []
     runs: RunDue | None = None
     planner = _planner(settings) if only != "run" else None
@@ -525,6 +586,10 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
             services.append(runner)
             services.append(renew_service(runs, shared.telemetry))
             services.append(lease_service(runs, shared.telemetry))
+            notify = Notify(PostgresNotices(shared.engine), dispatcher, _mail(settings), shared.cron, shared.telemetry)
+            looks = partial(shared.duties.take, "notices", lasting=LOOKS_FOR_NOTICES)
+            services.append(look_service(notify, looks, shared.telemetry))
+            services.append(deliver_service(notify, shared.telemetry))
             services.append(maintenance_service(partial(_maintain, shared), shared.telemetry))
             services.append(reap_service(reap.run_once, shared.telemetry))
             services.append(allowance_service(partial(hold_to_runs_per_day, shared.engine), shared.telemetry))
@@ -553,9 +618,12 @@ async def _maintain(shared: Core) -> None:
 def _plan_due(shared: Core, planner: Planner, store: PostgresStore, quota: PostgresQuota) -> PlanDue:
     if isinstance(planner, LlmPlanner):
         shared.telemetry.watch_breakers(planner.open_breakers)
+    if shared.tracing is not None:
+        record_spans(shared.tracing.provider, with_content=shared.settings.trace_content)
+        planner = shared.tracing.planner(planner)
     return PlanDue(
         store,
-        planner,
+        LoggedPlanner(planner),
         quota,
         shared.cron,
         shared.clock,
@@ -574,6 +642,13 @@ def _planner(settings: Settings) -> Planner | None:
         return OfflinePlanner()
     key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else "none"
     return LlmPlanner(openai_model(settings.model, api_key=key, base_url=settings.openai_base_url))
+
+
+def _mail(settings: Settings) -> SmtpMail | None:
+    """Return what sends mails; None: no server is set. Raises ConfigurationError."""
+    if settings.smtp_url is None:
+        return None
+    return SmtpMail(settings.smtp_url.get_secret_value(), settings.smtp_from or "")
 
 
 def _describe(planner: Planner | None) -> str:
@@ -608,7 +683,22 @@ async def _demo_target(stack: AsyncExitStack, shared: Core, data: Path) -> str:
 
 def _worker_id(shared: Core) -> str:
     """Return an id of this boot: a restarted worker is another worker."""
-    return f"wrk_{socket.gethostname()[:40]}_{os.getpid()}_{shared.ids.entropy()[:8]}"
+    return f"wrk_{_process_id(shared.ids)}"
+
+
+def _tracing(settings: Settings, clock: SystemClock, *, role: str, process: str) -> "Tracing | None":
+    """Return what traces this process; None, and nothing imported, unless a collector is set."""
+    if settings.otlp_endpoint is None:
+        return None
+    from rubato.adapters.tracing.provider import otlp_processor
+    from rubato.adapters.tracing.setup import tracing
+
+    processor = otlp_processor(settings.otlp_endpoint)
+    return tracing(processor, clock, role=role, process=process, ratio=settings.trace_ratio)
+
+
+def _process_id(ids: SystemIds) -> str:
+    return f"{socket.gethostname()[:40]}_{os.getpid()}_{ids.entropy()[:8]}"
 
 
 def _require_keys(settings: Settings) -> None:

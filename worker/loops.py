@@ -7,6 +7,7 @@ from datetime import timedelta
 from core.events import LoopTurned
 from core.ports.clock import Clock
 from core.ports.events import Events
+from core.usecases.notify import Notify
 from core.usecases.plan_due import PlanDue
 from core.usecases.run_due import RunDue, Turn
 from worker.service import Service
@@ -17,6 +18,8 @@ UNCLAIMABLE_WAIT_S = 0.25  # while what is due cannot be had: its tenant is susp
 PLAN_POLL_S = 1.0  # a settled run in another process wakes nobody; planning may come this late
 ALLOWANCES_S = 15.0  # a tenant exceeds its runs of a day by what it starts in this time
 MAINTENANCE_S = 600.0
+DELIVER_POLL_S = 2.0  # a notice may come this late
+LOOK_S = 15.0  # between two looks for what is wrong, by one worker of all
 REAP_S = 60.0  # a run is stale after 15 minutes
 RENEWALS_A_LEASE = 4
 LEASE_CHECKS_A_LEASE = 24
@@ -118,3 +121,23 @@ def _repeated(name: str, work: Callable[[], Awaitable[object]], events: Events, 
 def allowance_service(hold: Callable[[], Awaitable[object]], events: Events) -> Service:
     """Keep tenants to their runs of a day."""
     return _repeated("allowances", hold, events, ALLOWANCES_S)
+
+
+def look_service(notify: Notify, is_mine: Callable[[], Awaitable[bool]], events: Events) -> Service:
+    """Look for what is wrong, where it is this worker that does."""
+
+    async def turn() -> float:
+        if await is_mine():
+            await notify.find_once()
+        return LOOK_S
+
+    return Service("look", turn, events)
+
+
+def deliver_service(notify: Notify, events: Events) -> Service:
+    """Deliver notices."""
+
+    async def turn() -> float:
+        return 0.0 if await notify.deliver_once() else DELIVER_POLL_S
+
+    return Service("deliver", turn, events)

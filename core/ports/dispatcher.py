@@ -31,6 +31,9 @@ class HttpRequest(NamedTuple):
     sent_at: datetime | None = None
     sealed_headers: Mapping[str, str] = _NO_HEADERS  # ciphertext by name, opened by the dispatcher alone
     sealed_body: str | None = None
+    run_id: str = ""
+    attempt: int = 1
+    traceparent: str | None = None  # the run's place in its trace (W3C Trace Context), for the target
 
 
 class HttpResult(NamedTuple):

@@ -87,6 +87,8 @@ def _request(job: Job, run: Run, action: HttpAction) -> HttpRequest:
         or job.schedule.rules_seq > 0,
         sealed_headers=action.sealed_headers,
         sealed_body=action.sealed_body,
+        run_id=run.id,
+        attempt=run.attempt,
     )
 
 

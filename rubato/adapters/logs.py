@@ -4,9 +4,12 @@ import logging
 import sys
 import threading
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
+
+from rubato.adapters.redaction import Redactor
 
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -17,21 +20,30 @@ _SHARED: list[Any] = [
 ]
 _QUIET = ("uvicorn", "httpx2", "httpcore2", "openai", "asyncio", "alembic")  # chatty below warning
 
-# Without local variables: they hold what jobs carry, secrets among it.
-_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
-
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=30)
+)
 _JSON = "rubato-json"  # the name of a handler whose lines are JSON
 
 
-def configure_logs(*, json: bool, level: str = "info") -> None:
-    """Send every line of this process to standard error, as JSON objects or for people."""
+def configure_logs(*, json: bool, level: str = "info", secrets: Iterable[str] = ()) -> None:
+    """Send every line of this process to standard error, as JSON objects or for people; never with a secret in it.
+
+    Local variables are left out of tracebacks: they hold headers and bodies. `secrets`: the values this process was
+    given, hidden wherever they turn up.
+    """
+    redactor = Redactor(secrets)
     renderer: list[Any] = (
-        [_TRACEBACKS, structlog.processors.JSONRenderer()]
+        [_TRACEBACKS, _hiding_fields(redactor), structlog.processors.JSONRenderer()]
         if json
         else [
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+            _hiding_fields(redactor),
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
         ]
     )
+    renderer.append(_hiding_text(redactor))
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_SHARED,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
@@ -60,6 +72,22 @@ def configure_logs(*, json: bool, level: str = "info") -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _hiding_fields(redactor: Redactor) -> Any:
+    def hide(_: Any, __: str, fields: dict[str, Any]) -> dict[str, Any]:
+        error = fields.pop("exc_info", None)  # rendered after this, and hidden as text
+        shown: dict[str, Any] = redactor.fields(fields)
+        return shown if error is None else {**shown, "exc_info": error}
+
+    return hide
+
+
+def _hiding_text(redactor: Redactor) -> Any:
+    def hide(_: Any, __: str, line: str) -> str:
+        return redactor.text(line)
+
+    return hide
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: Any) -> None:

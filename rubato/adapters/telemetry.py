@@ -1,12 +1,14 @@
 """The event port: one record in, a metric and a log line out. Metrics are never labelled by job, tenant or address."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 from core.errors import RubatoError
 from core.events import (
@@ -18,6 +20,8 @@ from core.events import (
     LeaseExpired,
     LoopFailed,
     LoopTurned,
+    NoticeOpened,
+    NoticeSent,
     QuotaDenied,
     RulesMatched,
     RunSettled,
@@ -26,17 +30,19 @@ from core.events import (
     SessionEnded,
     StaleWriteRefused,
 )
+from core.notices import ChannelKind
 from core.ports.clock import Clock
 from core.ports.store import Backlog
+from core.sessions import Outcome
 
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
 class Telemetry:
-    """Metrics and log lines of one process."""
+    """Metrics and log lines of one process. `trace_of`: the trace of a run, if it has one, for the lines about it."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, trace_of: Callable[[str], str | None] | None = None) -> None:
+        self._clock, self._trace_of = clock, trace_of
         self._tells_all = logging.getLogger("rubato").isEnabledFor(logging.DEBUG)
         self._run_counters: dict[tuple[str, str], Counter] = {}
         self._gate_counters: dict[str, Counter] = {}
@@ -67,11 +73,9 @@ class Telemetry:
         self._plan_s = Histogram("rubato_planner_duration_seconds", "Whole planner session.", buckets=_SECONDS, **r)
         self._denials = Counter("rubato_quota_denials", "Sessions that the quota refused.", ["reason"], **r)
         self._breakers = Gauge("rubato_planner_breaker_open", "Breakers that keep model requests back.", **r)
-        self._due = Gauge("rubato_due_jobs", "Jobs that are due and not leased.", **r)
-        self._due_age = Gauge("rubato_oldest_due_age_seconds", "Age of the oldest due job.", **r)
+        self._notices = Counter("rubato_notices", "Notices that were opened.", ["kind"], **r)
+        self._told = Counter("rubato_notice_deliveries", "Tries to deliver a notice.", ["channel", "outcome"], **r)
         self._skew = Gauge("rubato_clock_skew_seconds", "This host's clock less the database's.", **r)
-        self._quota_used = Gauge("rubato_quota_used_ratio_max", "The fullest of all tenants' open allowances.", **r)
-        self._parked = Gauge("rubato_jobs_parked", "Jobs set aside because they could not be decided.", **r)
         self._tick = Gauge("rubato_last_tick_timestamp_seconds", "Last finished turn of a loop.", ["role"], **r)
         self._http_s = Histogram(
             "rubato_http_request_duration_seconds",
@@ -80,6 +84,9 @@ class Telemetry:
             buckets=_SECONDS,
             **r,
         )
+        self._begin_at_zero()
+        self._installation = _Installation()
+        self.registry.register(self._installation)
 
     def emit(self, event: Event) -> None:
         """Take one event; never raises, never blocks."""
@@ -109,6 +116,10 @@ class Telemetry:
                 self._session_ended(event)
             case QuotaDenied():
                 self._denials.labels(event.reason).inc()
+            case NoticeOpened():
+                self._notices.labels(event.kind).inc(event.count)
+            case NoticeSent():
+                self._notice_sent(event)
             case JobParked():
                 self._log.error("job parked", job_id=event.job_id, reason=event.reason)
             case LoopTurned():
@@ -125,22 +136,31 @@ class Telemetry:
         """Record one API request."""
         self._http_s.labels(_known_method(method), route, f"{status // 100}xx").observe(duration_s)
 
-    def exposition(self, backlog: Callable[[], Awaitable[Backlog]]) -> Callable[[], Awaitable[tuple[bytes, str]]]:
-        """Return what renders the metrics, with gauges read from the database at that moment."""
+    def exposition(
+        self, backlog: Callable[[], Awaitable[Backlog | None]]
+    ) -> Callable[[], Awaitable[tuple[bytes, str]]]:
+        """Return what renders the metrics, with the installation's gauges as `backlog` finds them at that moment.
+
+        None: another process shows them. They are left out then, and while the database is away: an old figure would
+        look like a present one, and a second one would be counted twice.
+        """
 
         async def render() -> tuple[bytes, str]:
             try:
-                waiting = await backlog()
+                self._installation.shown = await backlog()
             except RubatoError:
-                waiting = None
-            if waiting is not None:
-                self._due.set(waiting.due_jobs)
-                self._due_age.set(waiting.oldest_due_age_s)
-                self._parked.set(waiting.parked_jobs)
-                self._quota_used.set(waiting.quota_used)
+                self._installation.shown = None
             return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
         return render
+
+    def _begin_at_zero(self) -> None:
+        """Show what alerts count the increase of: a series that begins with its first failure has not increased."""
+        for outcome in Outcome:
+            self._sessions.labels(outcome.value)
+        for channel in ChannelKind:
+            for told in ("delivered", "failed", "given_up", "unsure"):
+                self._told.labels(channel.value, told)
 
     def _run_settled(self, event: RunSettled) -> None:
         self._count_run(event.outcome, event.trigger)
@@ -161,6 +181,7 @@ class Telemetry:
             job_id=event.job_id,
             run_id=event.run_id,
             error=event.error,
+            **({"trace_id": self._trace_of(event.run_id)} if self._trace_of is not None else {}),
         )
 
     def _count_run(self, outcome: str, trigger: str) -> None:
@@ -168,6 +189,18 @@ class Telemetry:
         if counter is None:
             counter = self._run_counters[outcome, trigger] = self._runs.labels(outcome, trigger)
         counter.inc()
+
+    def _notice_sent(self, event: NoticeSent) -> None:
+        self._told.labels(event.channel, event.outcome).inc()
+        say = self._log.info if event.outcome == "delivered" else self._log.warning
+        say(
+            "notice tried",
+            outcome=event.outcome,
+            channel=event.channel,
+            tenant_id=event.tenant_id,
+            notice_id=event.notice_id,
+            error=event.error,
+        )
 
     def _count_verdict(self, verdict: str) -> None:
         counter = self._gate_counters.get(verdict)
@@ -202,3 +235,24 @@ class Telemetry:
 
 def _known_method(method: str) -> str:
     return method if method in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS") else "other"
+
+
+class _Installation(Collector):
+    """Gauges of the whole installation, not of this process."""
+
+    def __init__(self) -> None:
+        self.shown: Backlog | None = None
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Name them, for the registry."""
+        return self._gauges(Backlog(0, 0.0, 0))
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Return them, or nothing."""
+        return self._gauges(self.shown) if self.shown is not None else iter(())
+
+    def _gauges(self, of: Backlog) -> Iterator[GaugeMetricFamily]:
+        yield GaugeMetricFamily("rubato_due_jobs", "Jobs that are due and not leased.", of.due_jobs)
+        yield GaugeMetricFamily("rubato_oldest_due_age_seconds", "Age of the oldest due job.", of.oldest_due_age_s)
+        yield GaugeMetricFamily("rubato_jobs_parked", "Jobs set aside for an hour.", of.parked_jobs)
+        yield GaugeMetricFamily("rubato_quota_used_ratio_max", "The fullest allowance of any tenant.", of.quota_used)

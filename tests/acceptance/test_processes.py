@@ -104,6 +104,7 @@ def test_without_a_database_address_it_says_what_to_set(command: str, tmp_path: 
 def test_a_wrong_use_exits_with_2_and_names_it(
     args: tuple[str, ...], env: dict[str, str], words: str, tmp_path: Path
 ) -> None:
+    """R17: a bad value exits 2 naming the variable."""
     end = ended(*args, cwd=tmp_path, **env)
     assert end.returncode == 2, end.stderr
     assert words in end.stderr
@@ -195,6 +196,7 @@ def test_every_line_of_every_process_is_json_in_production_and_holds_no_secret(
 
 
 def test_a_stopped_worker_lets_its_request_finish_and_says_that_it_is_not_ready(system: System) -> None:
+    """R18: SIGTERM during a run: the run ends, the process exits 0."""
     with slow_target() as target:
         worker = system.start("worker")
         status = f"http://127.0.0.1:{system.env['RUBATO_WORKER_PORT']}"

@@ -17,6 +17,7 @@ from core.ports.clock import Clock
 from core.ports.store import JobFilter
 from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
+from core.usecases.manage_channels import ManageChannels
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.manage_rules import ManageRules
@@ -28,6 +29,7 @@ from rubato.adapters.cron import CroniterCron
 from rubato.adapters.http.guard import AddressPolicy, check_url
 from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
+from rubato.adapters.memory.channels import MemoryChannels
 from rubato.adapters.memory.definitions import MemoryDefinitions
 from rubato.adapters.memory.flags import MemoryFlags
 from rubato.adapters.memory.replies import MemoryReplies
@@ -137,6 +139,9 @@ async def face(*, client_host: str = "127.0.0.1", clock: Clock | None = None, **
         "rules": ManageRules(store, cron, ids),
         "bulk": Bulk(store, cron),
         "explain": Explain(store, cron),
+        "channels": ManageChannels(
+            store, MemoryChannels(store), ids, partial(check_url, policy=AddressPolicy()), has_mail=False
+        ),
         "store": store,
         "quota": FakeQuota(),
         "flags": (flags := MemoryFlags(store)),

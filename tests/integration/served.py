@@ -27,6 +27,7 @@ from core.entities import (
     RunStatus,
     TargetAction,
 )
+from core.notices import WATCHED, ChannelKind
 from core.ports.accounts import Principal, Provider
 from core.ports.store import JobRef
 from core.predicates import Comparison, Op
@@ -34,6 +35,7 @@ from core.rules import RuleDraft, Terms
 from core.usecases.begin import Beginning, begin
 from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
+from core.usecases.manage_channels import ChannelDraft, ManageChannels
 from core.usecases.manage_hints import HintDraft, ManageHints
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.manage_rules import ManageRules
@@ -53,6 +55,7 @@ from rubato.adapters.postgres.engine import Engine, connect
 from rubato.adapters.postgres.flags import PostgresFlags
 from rubato.adapters.postgres.keys import PostgresKeys
 from rubato.adapters.postgres.members import PostgresMembers
+from rubato.adapters.postgres.notices import PostgresNotices
 from rubato.adapters.postgres.quota import PostgresQuota
 from rubato.adapters.postgres.replies import PostgresReplies
 from rubato.adapters.postgres.sign_ins import PostgresSignIns
@@ -124,6 +127,9 @@ class Served:
         minute = timedelta(minutes=1)
         terms = Terms(Comparison("/queue_depth", Op.GT, 500), HintKind.INTERVAL, minute / 2, minute * 10, "it is long")
         rule = await given.rules.create(self.tenant, job.id, RuleDraft(terms))
+        told = ChannelDraft("on call", ChannelKind.WEBHOOK, "https://example.com/hook", WATCHED)
+        known = await given.channels.kept.channels(self.tenant)
+        channel = known[-1] if len(known) > 3 else await given.channels.add(self.tenant, told)
         member, *_ = (await given.identity.members.list(Principal(self.tenant, "", "admin")))[0]
         made = {"job_id": job.id, "run_id": claim.run_id, "hint_id": hint.id, "session_id": session.id}
         called = replace(definition, action=TargetAction("system.log_message"), planner=PlannerMode.OFF)
@@ -132,7 +138,7 @@ class Served:
         made |= {"cron_job_id": called_job.id, "cron_run_id": called_run.id}
         secret, _ = await given.signing.rotate(self.tenant, overlap=timedelta(hours=1))
         made |= {"secret_id": secret.id, "key": "a-key"}
-        return {**made, "rule_id": rule.id, "member_id": member.id, "name": "planner"}
+        return {**made, "rule_id": rule.id, "channel_id": channel.id, "member_id": member.id, "name": "planner"}
 
 
 @contextmanager
@@ -191,6 +197,9 @@ async def _furnished(
         rules=ManageRules(store, cron, ids),
         bulk=Bulk(store, cron),
         explain=Explain(store, cron),
+        channels=ManageChannels(
+            store, PostgresNotices(tenant), ids, partial(check_url, policy=AddressPolicy()), has_mail=True
+        ),
         store=store,
         quota=quota,
         flags=(flags := PostgresFlags(tenant)),

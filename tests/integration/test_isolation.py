@@ -27,6 +27,7 @@ BODIES: dict[str, Any] = {
     "updateJob": {"name": "renamed"},
     "createHint": {"kind": "interval", "intervalMs": 60000, "reason": "r"},
     "simulateHint": {"kind": "interval", "intervalMs": 60000, "reason": "r"},
+    "createChannel": {"name": "on call", "kind": "webhook", "address": "https://example.com/hook"},
     "createApiKey": {},
     "inviteMember": {"role": "member"},
     "changeRole": {"role": "member"},

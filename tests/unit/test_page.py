@@ -18,7 +18,11 @@ from core.entities import Authority, CronBaseline, Definition, HttpAction, OnceB
 from core.ports.accounts import Principal
 from core.ports.dispatcher import HttpRequest, HttpResult
 from core.usecases.bulk import Bulk
+from core.usecases.manage_channels import ManageChannels
+from core.usecases.manage_rules import ManageRules
 from planner.llm import OfflinePlanner
+from rubato.adapters.ids import SystemIds
+from rubato.adapters.memory.channels import MemoryChannels
 from rubato.adapters.memory.definitions import MemoryDefinitions
 from rubato.adapters.memory.replies import MemoryReplies
 from rubato.adapters.memory.usage import MemoryUsage
@@ -72,8 +76,10 @@ def services(loop: Loop, *, anonymous_tenant: str | None = TENANT) -> Services:
     return Services(
         jobs=loop.jobs,
         hints=loop.hints,
+        rules=ManageRules(loop.store, loop.cron, SystemIds()),
         bulk=Bulk(loop.store, loop.cron),
         explain=loop.explain,
+        channels=ManageChannels(loop.store, MemoryChannels(loop.store), SystemIds(), lambda url: [], has_mail=False),
         store=loop.store,
         quota=loop.quota,
         flags=loop.flags,

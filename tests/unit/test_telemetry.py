@@ -12,6 +12,8 @@ from core.events import (
     LeaseExpired,
     LoopFailed,
     LoopTurned,
+    NoticeOpened,
+    NoticeSent,
     QuotaDenied,
     RunSettled,
     RunsSkipped,
@@ -32,20 +34,22 @@ PUBLISHED = {
     "rubato_runs_skipped_total": {"reason"},
     "rubato_jobs_claimed_total": set(),
     "rubato_leases_expired_total": set(),
-    "rubato_rule_matches_total": set(),
     "rubato_stale_writes_refused_total": set(),
     "rubato_jobs_parked": set(),
+    "rubato_quota_used_ratio_max": set(),
+    "rubato_planner_breaker_open": set(),
+    "rubato_rule_matches_total": set(),
     "rubato_hints_total": {"kind", "author", "outcome"},
     "rubato_governor_clamps_total": {"bound", "source"},
     "rubato_planner_gate_total": {"verdict"},
     "rubato_planner_cost_usd_total": {"model"},
-    "rubato_planner_breaker_open": set(),
     "rubato_planner_sessions_total": {"outcome"},
     "rubato_planner_tool_calls_total": {"tool", "outcome"},
     "rubato_planner_tokens_total": {"model", "type"},
     "rubato_planner_duration_seconds": set(),
     "rubato_quota_denials_total": {"reason"},
-    "rubato_quota_used_ratio_max": set(),
+    "rubato_notices_total": {"kind"},
+    "rubato_notice_deliveries_total": {"channel", "outcome"},
     "rubato_due_jobs": set(),
     "rubato_oldest_due_age_seconds": set(),
     "rubato_last_tick_timestamp_seconds": {"role"},
@@ -85,6 +89,8 @@ EVENTS: tuple[Event, ...] = (
         cost_usd=0.25,
     ),
     QuotaDenied("tenant_a", "job_a", "tokens_per_day"),
+    NoticeOpened("failing", 2),
+    NoticeSent("tenant_a", "ntc_a", "webhook", "delivered"),
     LoopTurned("run"),
     LoopFailed("plan", "RuntimeError: x"),
 )
@@ -146,12 +152,23 @@ async def test_counts_add_up(telemetry: Telemetry) -> None:
     assert found["rubato_quota_used_ratio_max"] == [({}, 0.5)]
 
 
-async def test_a_scrape_answers_while_the_database_is_away(telemetry: Telemetry) -> None:
+async def test_a_scrape_answers_while_the_database_is_away_without_old_figures(telemetry: Telemetry) -> None:
     async def away() -> Backlog:
         raise Unavailable("the database cannot be reached")
 
+    assert b"rubato_due_jobs 2.0" in (await telemetry.exposition(waiting)())[0]
     body, _ = await telemetry.exposition(away)()
     assert b"rubato_runs_total" in body
+    assert b"rubato_due_jobs" not in body
+
+
+async def test_figures_that_another_process_shows_are_left_out(telemetry: Telemetry) -> None:
+    async def shown_elsewhere() -> None:
+        return None
+
+    body, _ = await telemetry.exposition(shown_elsewhere)()
+    for name in (b"rubato_due_jobs", b"rubato_oldest_due_age", b"rubato_jobs_parked", b"rubato_quota_used"):
+        assert name not in body
 
 
 async def test_unknown_methods_do_not_make_new_series(telemetry: Telemetry) -> None:

@@ -104,6 +104,7 @@ def _written(request: HttpRequest) -> dict[str, Any]:
         "keep_body": request.keep_body,
         "signing_secrets": request.signing_secrets,
         "sent_at": request.sent_at,
+        "traceparent": request.traceparent,
     }
 
 

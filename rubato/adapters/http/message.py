@@ -91,6 +91,8 @@ def message(request: HttpRequest, lines: bytes, *, with_body: bool) -> bytes:
         if not _TOKEN.fullmatch(request.webhook_id):
             raise ValueError("the webhook-id is no token")
         webhook_id = b"webhook-id: %s\r\n" % request.webhook_id.encode()
+    if request.traceparent is not None:
+        webhook_id += b"traceparent: %s\r\n" % request.traceparent.encode()
     body = orjson.dumps(request.body_json) if with_body else b""
     if request.signing_secrets:
         webhook_id += _signature(request, body)

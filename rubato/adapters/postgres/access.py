@@ -66,6 +66,9 @@ GRANTS: dict[str, dict[str, str]] = {
     "idempotency_keys": {TENANT: _ALL, ENGINE: "SELECT (tenant_id), DELETE"},
     "request_windows": {TENANT: _ALL, ENGINE: "SELECT (tenant_id), DELETE"},
     "signing_secrets": {TENANT: _ALL, ENGINE: "SELECT, UPDATE (sealed), DELETE"},
+    "channels": _OF_JOBS,
+    "notices": _OF_JOBS,
+    "duties": {TENANT: _ALL, ENGINE: _ALL},
     "accounts": {IDENTITY: _ALL},
     "verifications": {IDENTITY: _ALL},
 }

@@ -39,6 +39,7 @@ from core.entities import (
     Source,
     Trigger,
 )
+from core.notices import ChannelKind, NoticeKind
 from core.sessions import Outcome
 from rubato.adapters.postgres import planning_tables  # noqa: F401 - they stand in the same metadata
 from rubato.adapters.postgres.columns import Identifier, Instant, Json
@@ -574,4 +575,59 @@ request_windows = Table(
     Column("hits", BigInteger, nullable=False),
     Column("closes_at", Instant, nullable=False),
     prefixes=["UNLOGGED"],
+)
+
+duties = Table(
+    "duties",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Identifier, nullable=False),
+    Column("until", Instant, nullable=False),
+)
+
+channels = Table(
+    "channels",
+    metadata,
+    Column("tenant_id", Identifier, primary_key=True),
+    Column("id", Identifier, primary_key=True),
+    Column("job_id", Identifier),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("events", Json, nullable=False),
+    Column("failure_streak", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False, server_default=text("now()")),
+    ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+    _one_of("kind", ChannelKind, "kind"),
+    CheckConstraint("failure_streak > 0", name="failure_streak_is_positive"),
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("tenant_id", Identifier, primary_key=True),
+    Column("id", Identifier, primary_key=True),
+    Column("channel_id", Identifier, nullable=False),
+    Column("job_id", Identifier, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("facts", Json, nullable=False),
+    Column("opened_at", Instant, nullable=False, server_default=text("now()")),
+    Column("closed_at", Instant),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("next_at", Instant),
+    Column("delivered_at", Instant),
+    Column("last_error", Text),
+    ForeignKeyConstraint(["tenant_id", "channel_id"], ["channels.tenant_id", "channels.id"], ondelete="CASCADE"),
+    _one_of("kind", NoticeKind, "kind"),
+    Index(
+        "uq_notices_open",
+        "tenant_id",
+        "channel_id",
+        "job_id",
+        "kind",
+        unique=True,
+        postgresql_where=text("closed_at IS NULL"),
+    ),
+    Index("ix_notices_next", "next_at", postgresql_where=text("next_at IS NOT NULL")),
+    Index("ix_notices_newest", "tenant_id", "opened_at", "id"),
 )
