@@ -1,4 +1,7 @@
-"""The command line. Exit codes: 0 done, 1 failure, 2 usage or configuration (the message names what to change)."""
+"""The command line: what runs the service. What speaks to one is in `rubato.commands`.
+
+Exit codes: 0 done, 1 failure, 2 usage or configuration (the message names what to change), 3 differences (`apply`).
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -8,17 +11,21 @@ import typer
 
 from core.errors import ConfigurationError, RubatoError
 from rubato.adapters.logs import configure_logs, report_failure
+from rubato.commands import decisions, hints, jobs, keys, quota, runs, sessions
 from rubato.settings import Loaded, Settings, load, render_table, render_values
 
 app = typer.Typer(
     name="rubato",
     help="An adaptive scheduler for HTTP jobs.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 config = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
 app.add_typer(config, name="config")
+for noun in (jobs, runs, hints, sessions, keys):
+    app.add_typer(noun.app, name=noun.__name__.rpartition(".")[2])
+for verb in (decisions.explain, decisions.forecast, quota.quota):
+    app.command()(verb)
 
 
 @app.command()
