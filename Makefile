@@ -8,10 +8,10 @@ ARGS ?=
 FOUND := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help install run test check simulate chaos herd soak bench eval lock
+.PHONY: help install run test check check-llm simulate chaos herd soak bench eval lock
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(VENV)/.runtime ## Make .venv and install what Rubato needs to run
 
@@ -29,6 +29,9 @@ check: $(VENV)/.dev ## Lint, format, types, import rules
 
 simulate: $(VENV)/.dev ## Play faults and interleavings (ARGS="--seeds 10000", ARGS="--seed 123 --trace")
 	@$(PYTHON) -m tests.simulation $(ARGS)
+
+check-llm: $(VENV)/.dev ## Ask a real model at OPENAI_BASE_URL (ARGS="--record", ARGS="--only calm")
+	@$(PYTHON) -m tests.llm $(ARGS)
 
 bench: $(VENV)/.bench ## Measure every bar, beside other schedulers in the same run (ARGS="--write lateness")
 	@$(PYTHON) -m benchmarks $(ARGS)

@@ -7,12 +7,14 @@ from typing import Protocol
 from core.errors import Issue
 from core.ports.accounts import Accounts
 from core.ports.clock import Clock
+from core.ports.flags import Flags
 from core.ports.quota import Quota
 from core.ports.store import Store
 from core.sessions import Session
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
+from core.usecases.switch_planner import SwitchPlanner
 
 
 class PlanNow(Protocol):
@@ -46,6 +48,8 @@ class Services:
     quota: Quota
     accounts: Accounts
     clock: Clock
+    flags: Flags
+    switches: SwitchPlanner
     planner: PlanNow | None
     check_url: Callable[[str], list[Issue]]
     check_headers: Callable[[Mapping[str, str]], list[Issue]]

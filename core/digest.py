@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from operator import attrgetter
 
-from core.entities import Decision, Hint, Job, Limits
+from core.entities import Decision, Hint, Job, Limits, PlannerMode
 from core.governor import VERSION
 from core.ports.cron import Cron
 from core.record import evolve
@@ -25,6 +25,7 @@ def seal(decision: Decision, job: Job, hints: Sequence[Hint], limits: Limits, *,
         job.id,
         schedule.status,
         limits.suspended or "",
+        *(() if limits.planner is PlannerMode.ON else (f"planner {limits.planner}",)),
         *(f"{hint.id} {hint.state} {hint.interval}" for hint in sorted(hints, key=_ID)),
     ]
     numbers = [

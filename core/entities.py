@@ -251,7 +251,8 @@ class Planning:
     """How far planning has come. `seq` rises with every settled run; a session clears only the seq it read.
 
     `ready_at`: when a session may begin (a leased one: when its lease ends); None: nothing to plan.
-    `last_run_at`: start of the newest run that a session has already stood on.
+    `last_run_at`: start of the newest run that a session has already stood on. `next_analysis_at`: a run that settles
+    from then on is planned even if nothing has changed. `gate`: what `core.gate` remembers of the answers so far.
     """
 
     seq: int = 0
@@ -259,6 +260,8 @@ class Planning:
     token: int = 0
     ready_at: datetime | None = None
     last_run_at: datetime | None = None
+    next_analysis_at: datetime | None = None
+    gate: bytes = b""
 
 
 @record
@@ -409,6 +412,7 @@ class Run:
 
     `skipped_count` and `skipped_until`: a skipped row may stand for a whole gap; `skipped_more` when counting
     stopped. `decision` is the one taken when the run settled. `response_excerpt` is capped; see `truncated`.
+    `gate`: whether the run asked for a planner session, and why; None where no planner may steer the job.
     """
 
     id: str
@@ -439,6 +443,7 @@ class Run:
     discarded: bool = False
     decision: Decision | None = None
     session_id: str | None = None
+    gate: str | None = None
 
 
 @record
@@ -474,3 +479,4 @@ class Limits:
     accelerated_runs_per_day: int = 2880
     pause_share: float = 0.25
     suspended: str | None = None  # why, when global or tenant-wide suspension is on
+    planner: PlannerMode = PlannerMode.ON  # the lower of the switches for everybody and for the tenant

@@ -35,7 +35,7 @@ class RunStarted:
 
 @record
 class RunSettled:
-    """A run ended and the next one is set. `outcome`: a terminal run status."""
+    """A run ended and the next one is set. `outcome`: a terminal run status. `gate`: its verdict on a session."""
 
     tenant_id: str
     job_id: str
@@ -46,6 +46,7 @@ class RunSettled:
     next_source: str
     clamps: tuple[tuple[str, str], ...] = ()  # (bound, source)
     error: str | None = None
+    gate: str | None = None
 
 
 @record
@@ -111,6 +112,8 @@ class SessionEnded:
     output_tokens: int
     tool_calls: tuple[tuple[str, str], ...] = ()  # (tool, verdict)
     error: str | None = None
+    woken_by: str | None = None  # the gate's verdict
+    cost_usd: float | None = 0.0  # None: the model's price is not known
 
 
 @record

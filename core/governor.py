@@ -113,7 +113,7 @@ class _Deliberation:
 
     def conclude(self) -> Decision:
         regular = next_fire(self.definition, self.schedule, not_before=self.now, cron=self.cron)
-        hints = counting(self.definition, self.hints, self.now)
+        hints = counting(self.definition, self.hints, self.limits, self.now)
         if hints:
             self.bounds = effective_bounds(self.definition, self.limits)
         for hint in hints:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from itertools import product
 
 from core.entities import Author, Definition, Hint, HintKind, HintState, Limits, PlannerMode
+from core.modes import mode_of
 from core.record import evolve
 
 PAUSE_WINDOW = timedelta(days=7)
@@ -19,13 +20,13 @@ def is_active(hint: Hint, now: datetime) -> bool:
     return hint.state is HintState.ACTIVE and (hint.expires_at is None or now < hint.expires_at)
 
 
-def counting(definition: Definition, hints: Iterable[Hint], now: datetime) -> list[Hint]:
+def counting(definition: Definition, hints: Iterable[Hint], limits: Limits, now: datetime) -> list[Hint]:
     """Return the hints that count at `now`, in order of precedence.
 
     The author ranks first, then the kind, then the newer one. What planners and rules wrote counts only while
-    the job's planner is on.
+    the planner is on, for the job, its tenant and everybody.
     """
-    steered = definition.planner is PlannerMode.ON
+    steered = mode_of(definition, limits) is PlannerMode.ON
     alive = [hint for hint in hints if is_active(hint, now) and (steered or hint.author is Author.USER)]
     if len(alive) > 1:
         alive.sort(key=lambda hint: (hint.created_at, hint.id), reverse=True)

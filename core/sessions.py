@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from core.entities import Decision, Hint, HintKind, Job, Limits, Run
+from core.entities import Decision, Hint, HintKind, Job, Limits, PlannerMode, Run
 from core.record import record
 
 
@@ -44,6 +44,15 @@ class Proposal:
 
 
 @record
+class Conclusion:
+    """A session's final answer. `next_analysis_in`: when to look again even if nothing changes, within limits."""
+
+    reasoning: str
+    confidence: float
+    next_analysis_in: timedelta
+
+
+@record
 class ToolCall:
     """One call that a model made, in order. `message` is what the model was told."""
 
@@ -70,9 +79,24 @@ class Usage:
 
 
 @record
+class RunWindow:
+    """What a job's runs were like over a while. Skipped runs are left out. Latencies in milliseconds, None without an
+    answer. `changed`: runs whose answer was news to the gate. `more`: the while holds more runs than were counted."""
+
+    name: str
+    ended: int
+    failed: int
+    changed: int
+    p50_ms: int | None = None
+    p95_ms: int | None = None
+    more: bool = False
+
+
+@record
 class PlanningContext:
-    """All a planner may know: one job. `runs` newest first; `siblings` the latest run of each other job of its
-    group, by name. `decision` is the one in force."""
+    """All a planner may know: one job. `runs` newest first; `siblings` the latest run of each other job of its group,
+    by name. `decision` is the one in force. `hints` are active; `past_hints` are the planner's own of the last day
+    that have ended, newest first, and planners' and rules' pauses of the last seven days."""
 
     now: datetime
     job: Job
@@ -81,6 +105,8 @@ class PlanningContext:
     runs: Sequence[Run]
     siblings: Sequence[tuple[str, Run]] = ()
     decision: Decision | None = None
+    past_hints: Sequence[Hint] = ()
+    windows: Sequence[RunWindow] = ()
 
 
 @record
@@ -88,6 +114,8 @@ class Plan:
     """What a planner returns. It never raises for a model's faults: they are outcomes.
 
     `messages` is the conversation as JSON text; `input_summary` what the model was shown, without secrets.
+    `retry_in`: the server asked to be left alone for so long. `charged_model`: whose tokens `usage` counts, if another
+    than `model` answered in the end.
     """
 
     outcome: Outcome
@@ -103,6 +131,8 @@ class Plan:
     messages: str | None = None
     prompt_hash: str | None = None
     error: str | None = None
+    retry_in: timedelta | None = None
+    charged_model: str | None = None
 
 
 @record
@@ -119,3 +149,6 @@ class Session:
     run_id: str | None = None  # the newest run it stood on
     hint_ids: tuple[str, ...] = ()
     decision: Decision | None = None  # taken when its hints were written
+    woken_by: str | None = None  # the gate's verdict
+    mode: PlannerMode | None = None  # in which it was planned: on or shadow
+    cost_usd: float | None = None  # None: the model's price is unknown

@@ -4,12 +4,21 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import Field
-from pydantic_ai import Agent, FunctionToolset, ModelResponse, ModelRetry, RunContext, SkipModelRequest, TextPart
+from pydantic_ai import (
+    Agent,
+    FunctionToolset,
+    ModelResponse,
+    ModelRetry,
+    RunContext,
+    SkipModelRequest,
+    TextPart,
+    ToolOutput,
+)
 from pydantic_ai.capabilities import Hooks
 
 from core.sessions import Verdict
 from planner.prompt import instructions
-from tools import proposing, reading
+from tools import concluding, proposing, reading
 from tools.workbench import Answer, Workbench
 
 STAGED = "Staged; nothing more to say."
@@ -112,6 +121,23 @@ def _get_sibling_latest_responses(ctx: RunContext[Workbench]) -> str:
     return _carry_out(ctx, reading.get_sibling_latest_responses, {}, proposes=False)
 
 
+def conclude(
+    ctx: RunContext[Workbench],
+    reasoning: Annotated[str, Field(strict=True, min_length=1, max_length=concluding.LONGEST_REASONING)],
+    confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)],
+    next_analysis_in_ms: Annotated[int, Field(strict=True, ge=0, le=proposing.LONGEST_INTERVAL_MS)],
+) -> str:
+    """End the session with its final answer; what was proposed before stands.
+
+    Args:
+        reasoning: Why the tempo is right as it now is, in one or two sentences.
+        confidence: From 0 (a guess) to 1 (certain).
+        next_analysis_in_ms: When to look again even if nothing changes, in milliseconds. A change is seen without it.
+    """
+    arguments = {"reasoning": reasoning, "confidence": confidence, "next_analysis_in_ms": next_analysis_in_ms}
+    return _carry_out(ctx, concluding.conclude, arguments, proposes=False)
+
+
 @_hooks.on.before_model_request
 async def _stop_once_staged(ctx: RunContext[Workbench], request_context: Any) -> Any:
     """A session that has staged something is over: the next request would only cost tokens."""
@@ -122,6 +148,7 @@ async def _stop_once_staged(ctx: RunContext[Workbench], request_context: Any) ->
 
 agent: Agent[Workbench, str] = Agent(
     deps_type=Workbench,
+    output_type=[ToolOutput(conclude, name="conclude", strict=True), str],
     toolsets=[_toolset],
     instructions=instructions(),
     name="planner",

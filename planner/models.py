@@ -20,7 +20,7 @@ def openai_model(name: str, *, api_key: str, base_url: str | None = None) -> Mod
     return OpenAIChatModel(name, provider=provider)
 
 
-def with_fallback(primary: Model, fallback: Model, note: Callable[[Exception], None]) -> Model:
+def with_fallback(primary: Model, fallback: Model, note: Callable[[ModelAPIError], None]) -> Model:
     """Return a model that asks `fallback` when the server cannot be used, telling `note` why."""
 
     def unusable(error: Exception) -> bool:

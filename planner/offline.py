@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from pydantic_ai import ModelMessage, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai import ModelMessage, ModelResponse, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from core.entities import Author, CronBaseline, Hint, HintKind, IntervalBaseline, OnceBaseline, Run, RunStatus
+from core.gate import ANALYSIS_EVERY
 from core.governor import effective_bounds
 from core.sessions import PlanningContext
 from core.wording import duration, instant
@@ -37,6 +38,9 @@ LIVES = 8  # a hint lives this many of its intervals, between the two below
 SHORTEST_LIFE, LONGEST_LIFE = timedelta(seconds=45), timedelta(minutes=30)
 RENEW_BELOW = 0.25  # of its life left, and a hint that is still right is renewed
 CRON_STEP = timedelta(seconds=30)  # between extra runs of a cron job in trouble that names no minimum
+SOON = timedelta(seconds=1)  # the next run, at the operator's minimum between two
+REST_INTERVALS = 8
+CONFIDENCE = 0.7  # a fixed policy knows no doubt; the figure is a constant
 _MS = timedelta(milliseconds=1)
 
 
@@ -55,11 +59,34 @@ def offline_model(context: PlanningContext) -> FunctionModel:
     def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         asked_before = any(isinstance(message, ModelResponse) for message in messages)
         advice = advise(context)
-        if asked_before or advice.tool is None:
-            return ModelResponse([TextPart(advice.words)], model_name=OFFLINE)
-        return ModelResponse([ToolCallPart(advice.tool, advice.arguments or {})], model_name=OFFLINE)
+        parts = [ToolCallPart("conclude", _conclusion(advice, context))]
+        if advice.tool is not None and not asked_before:
+            parts.insert(0, ToolCallPart(advice.tool, advice.arguments or {}))
+        return ModelResponse(parts, model_name=OFFLINE)
 
     return FunctionModel(answer, model_name=OFFLINE)
+
+
+def _conclusion(advice: Advice, context: PlanningContext) -> dict[str, Any]:
+    look = _rest(context) if _is_at_rest(context) else SOON
+    return {"reasoning": advice.words[:600], "confidence": CONFIDENCE, "next_analysis_in_ms": look // _MS}
+
+
+def _is_at_rest(context: PlanningContext) -> bool:
+    """Tell whether nothing is going on: then the gate says when something has changed, and no run need be looked at."""
+    runs = [run for run in context.runs if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED)][:CALM_RUNS]
+    mine = _own_interval(context)
+    is_calm = all(_trouble(runs[at:], _trend_window(context)) is None for at in range(len(runs)))
+    is_steady = len(runs) == CALM_RUNS and all(same_answer(runs[0], run) for run in runs[1:])
+    return is_calm and is_steady and (mine is None or not _is_tight(context, mine))
+
+
+def _rest(context: PlanningContext) -> timedelta:
+    """Return when to look again although nothing changes: what does not happen is evidence too, and costs nothing
+    here."""
+    baseline = context.job.definition.baseline
+    every = baseline.every if isinstance(baseline, IntervalBaseline) else ANALYSIS_EVERY
+    return min(every * REST_INTERVALS, ANALYSIS_EVERY)
 
 
 def advise(context: PlanningContext) -> Advice:

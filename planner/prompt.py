@@ -1,49 +1,69 @@
-"""What a model is shown of a job: intent first, numbers before text, the target's words last, quoted and capped."""
+"""What a model is shown of a job: intent first, numbers before text, the target's words last, quoted and capped.
+
+What a model wrote (reasons) is never shown to one again, nor a decision's sentence, which quotes them. No address,
+header or secret is shown. Whatever the target answers, the prompt keeps to PROMPT_BYTES.
+"""
 
 import hashlib
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from importlib.resources import files
 
-from core.entities import CronBaseline, IntervalBaseline, Run, RunStatus
+from core.entities import CronBaseline, Decision, Hint, HintState, IntervalBaseline, Run
+from core.gate import GateVerdict
 from core.governor import effective_bounds
-from core.sessions import PlanningContext
+from core.modes import mode_of
+from core.sessions import PlanningContext, RunWindow
 from core.wording import duration, instant
-from tools.reading import EXCERPT_CHARS, WARNING, describe
+from tools.reading import EXCERPT_BYTES, LONGEST_NAME, WARNING, describe
+from tools.redaction import cut, redact
 
-LONGEST_INTENT = 2000  # characters
-WINDOWS = (("last 10 runs", None), ("last hour", timedelta(hours=1)), ("last 24 hours", timedelta(days=1)))
+PROMPT_BYTES = 6_000  # no tokenizer makes more tokens than bytes
+INTENT_BYTES = 1_500
+_MOST_HINTS, _MOST_SIBLINGS = 6, 6
+_NONE = timedelta(0)
+
+
+@cache
+def _prompt(name: str) -> str:
+    return files("planner").joinpath("prompts", name).read_text(encoding="utf-8")
 
 
 def instructions() -> str:
     """Return the standing instructions, a file of this package."""
-    return files("planner").joinpath("prompts", "planner.md").read_text(encoding="utf-8")
+    return _prompt("planner.md")
 
 
+@cache
 def prompt_hash() -> str:
-    """Return the fingerprint of the instructions, kept with every session."""
-    return hashlib.sha256(instructions().encode()).hexdigest()[:16]
+    """Return the fingerprint of the prompts, kept with every session."""
+    return hashlib.sha256(f"{instructions()}\0{_prompt('job.md')}".encode()).hexdigest()[:16]
 
 
 def describe_job(context: PlanningContext) -> str:
-    """Return the user prompt. It names no URL, header or secret, and stays short whatever the target answers."""
-    parts = [
-        f"Now: {instant(context.now)}",
-        f"Intent: {(context.job.definition.description or 'none given')[:LONGEST_INTENT]}",
-        f"Baseline: {_baseline(context)}",
-        f"Bounds: {_bounds(context)}",
-        f"Grants: {_grants(context)}",
-        f"Last start: {instant(start) if (start := context.job.schedule.last_start_at) else 'never'}",
-        f"Decision in force: {context.decision.reason if context.decision else 'none yet'}",
-        "Active hints:\n" + (_hints(context) or "none"),
-        "History:\n" + _windows(context.runs, context.now),
-    ]
-    if context.siblings:
-        lines = [f"- {name}: {run.status} {run.status_code or ''}".rstrip() for name, run in context.siblings]
-        parts.append("Other jobs of the group:\n" + "\n".join(lines))
-    parts.append(_latest(context))
-    return "\n".join(parts)
+    """Return the user prompt."""
+    start = context.job.schedule.last_start_at
+    fields = {
+        "now": instant(context.now),
+        "intent": cut(redact(context.job.definition.description or "none given"), INTENT_BYTES),
+        "baseline": _baseline(context),
+        "bounds": _bounds(context),
+        "grants": _grants(context),
+        "mode": mode_of(context.job.definition, context.limits).value,
+        "woken_by": _woken_by(context.runs),
+        "last_start": instant(start) if start else "never",
+        "decision": _decision(context.decision),
+        "hints": "\n".join(_hint(hint, context.now) for hint in context.hints[:_MOST_HINTS]) or "- none",
+        "past_hints": _past_hints(context),
+        "windows": "\n".join(map(_window, context.windows)) or "- none yet",
+        "siblings": _siblings(context.siblings),
+        "warning": WARNING,
+    }
+    head = _prompt("job.md").format(**fields, latest="{latest}").strip()
+    room = PROMPT_BYTES - len(head.encode())
+    return head.removesuffix("{latest}") + _latest(context.runs, min(EXCERPT_BYTES, room - 400))
 
 
 def _baseline(context: PlanningContext) -> str:
@@ -51,7 +71,7 @@ def _baseline(context: PlanningContext) -> str:
     if isinstance(baseline, CronBaseline):
         return f"cron {baseline.expression} in {baseline.timezone}"
     if isinstance(baseline, IntervalBaseline):
-        return f"every {duration(baseline.every)} ({baseline.every // timedelta(milliseconds=1)} ms)"
+        return f"every {duration(baseline.every)} ({baseline.every.total_seconds() * 1000:.0f} ms)"
     return f"once at {instant(baseline.run_at)}"
 
 
@@ -67,38 +87,69 @@ def _grants(context: PlanningContext) -> str:
     return ", ".join(word for word, granted in words if granted) or "none: nothing can be proposed"
 
 
-def _hints(context: PlanningContext) -> str:
-    """Name the active hints without their reasons: what a model wrote is never prompted again."""
+def _woken_by(runs: Sequence[Run]) -> str:
+    """Name the gate's verdict; what it names of the answer are a target's words, and stay out."""
+    for run in runs:
+        verdict = GateVerdict(run.gate.partition(":")[0]) if run.gate else None
+        if verdict is not None and verdict.passes:
+            return verdict.value.replace("_", " ")
+    return "a person, or a look that was due"
+
+
+def _decision(decision: Decision | None) -> str:
+    if decision is None:
+        return "none yet"
+    at = f"next run at {instant(decision.next_run_at)}" if decision.next_run_at else "nothing scheduled"
+    held = "".join(f"; held by {clamp.bound.replace('_', ' ')}" for clamp in decision.clamps)
+    return f"{at}, by {decision.source.replace('_', ' ')}{held}"
+
+
+def _hint(hint: Hint, now: datetime) -> str:
+    ends = f"ends in {duration(max(hint.expires_at - now, _NONE))}" if hint.expires_at else "for good"
+    return f"- {hint.author}: {_what(hint)}, {ends}"
+
+
+def _what(hint: Hint) -> str:
+    if hint.interval is not None:
+        return f"every {duration(hint.interval)}"
+    if hint.at is not None:
+        return f"a run at {instant(hint.at)}"
+    return f"pause until {instant(hint.until)}" if hint.until else "pause"
+
+
+def _past_hints(context: PlanningContext) -> str:
+    """Say what came of the planner's latest hints."""
     lines = []
-    for hint in context.hints:
-        what = (
-            f"every {duration(hint.interval)}"
-            if hint.interval
-            else f"at {instant(hint.at)}"
-            if hint.at
-            else f"pause until {instant(hint.until)}"
-            if hint.until
-            else "pause"
-        )
-        ends = f"until {instant(hint.expires_at)}" if hint.expires_at else "for good"
-        lines.append(f"- {hint.author} {hint.kind}: {what}, {ends}")
-    return "\n".join(lines)
+    for hint in [each for each in context.past_hints if each.session_id is not None][:_MOST_HINTS]:
+        ended = hint.ended_at or hint.expires_at or context.now
+        unheeded = "on paper only" if hint.state is HintState.SHADOW else "never won"
+        came = "was followed" if hint.applied else unheeded
+        after = f" after {duration(ended - hint.created_at)}" if ended > hint.created_at else ""
+        ago = duration(max(context.now - ended, _NONE))
+        lines.append(f"- {_what(hint)}: {hint.state}{after}, {ago} ago; {came}")
+    return "\n".join(lines) or "- none"
 
 
-def _windows(runs: Sequence[Run], now: datetime) -> str:
-    lines = []
-    for name, span in WINDOWS:
-        chosen = runs[:10] if span is None else [run for run in runs if run.scheduled_for >= now - span]
-        ended = [run for run in chosen if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED)]
-        failed = sum(run.status is RunStatus.FAILED for run in ended)
-        times = sorted(run.duration_ms for run in ended if run.duration_ms is not None)
-        latency = f", p50 {times[len(times) // 2]} ms, p95 {times[int(len(times) * 0.95)]} ms" if times else ""
-        lines.append(f"- {name}: {len(ended)} ended, {failed} failed{latency}")
-    return "\n".join(lines)
+def _window(window: RunWindow) -> str:
+    more = f" (of the newest {window.ended})" if window.more else ""
+    if not window.ended:
+        return f"- {window.name}: no run"
+    share = f"{window.failed / window.ended:.0%} failed, {window.changed / window.ended:.0%} brought a change"
+    latency = f", p50 {window.p50_ms} ms, p95 {window.p95_ms} ms" if window.p50_ms is not None else ""
+    return f"- {window.name}: {window.ended} runs{more}, {share}{latency}"
 
 
-def _latest(context: PlanningContext) -> str:
-    run = next((run for run in context.runs if run.finished_at is not None and run.skip_reason is None), None)
-    if run is None:
-        return "Latest response: none yet"
-    return f"Latest response ({WARNING}):\n{json.dumps(describe(run, EXCERPT_CHARS), ensure_ascii=True)}"
+def _siblings(siblings: Sequence[tuple[str, Run]]) -> str:
+    if not siblings:
+        return "none"
+    counts: dict[str, int] = {}
+    for _, run in siblings:
+        counts[run.status.value] = counts.get(run.status.value, 0) + 1
+    unwell = [redact(name)[:LONGEST_NAME] for name, run in siblings if run.status.value == "failed"][:_MOST_SIBLINGS]
+    summary = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    return cut(summary + (f"; failed: {json.dumps(unwell, ensure_ascii=False)}" if unwell else ""), 600)
+
+
+def _latest(runs: Sequence[Run], size: int) -> str:
+    run = next((run for run in runs if run.finished_at is not None and run.skip_reason is None), None)
+    return "none yet" if run is None else json.dumps(describe(run, max(0, size)), ensure_ascii=False)

@@ -5,7 +5,7 @@ Exit codes: 0 done, 1 failure, 2 usage or configuration (the message names what 
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import typer
 
@@ -13,6 +13,8 @@ from core.errors import ConfigurationError, RubatoError
 from rubato.adapters.logs import configure_logs, report_failure
 from rubato.commands import decisions, hints, jobs, keys, quota, runs, sessions
 from rubato.settings import Loaded, Settings, load, render_table, render_values
+
+Answer = TypeVar("Answer")
 
 app = typer.Typer(
     name="rubato",
@@ -26,6 +28,8 @@ for noun in (jobs, runs, hints, sessions, keys):
     app.add_typer(noun.app, name=noun.__name__.rpartition(".")[2])
 for verb in (decisions.explain, decisions.forecast, quota.quota):
     app.command()(verb)
+planning = typer.Typer(help="Switch planning, and bound its cost.", no_args_is_help=True)
+app.add_typer(planning, name="planning")
 
 
 @app.command()
@@ -93,6 +97,52 @@ def migrate() -> None:
     settings = _settings()
     with _failures():
         _run(lambda: wiring.run_migrations(settings))
+
+
+@planning.command("set")
+def planning_set(
+    mode: Annotated[str, typer.Argument(metavar="on|shadow|off", help="`off` is the kill switch.")],
+    tenant: Annotated[str | None, typer.Option(help="Only for this tenant's id.", show_default=False)] = None,
+    reason: Annotated[str | None, typer.Option(help="Kept in the history.", show_default=False)] = None,
+) -> None:
+    """Turn planning on, to paper only (`shadow`), or off, in every process at once and without a restart."""
+    from rubato import wiring
+
+    if mode not in ("on", "shadow", "off"):
+        _give_up(ConfigurationError(f"The mode is on, shadow or off, not {mode}."))
+    settings = _settings()
+    with _failures():
+        print(_answer(lambda: wiring.switch_planning(settings, mode, tenant=tenant, reason=reason)))
+
+
+@planning.command("status")
+def planning_status(
+    tenant: Annotated[str | None, typer.Option(help="This tenant's id, too.", show_default=False)] = None,
+) -> None:
+    """Print what was switched, by whom and why."""
+    from rubato import wiring
+
+    settings = _settings()
+    with _failures():
+        print("\n".join(_answer(lambda: wiring.planning_status(settings, tenant=tenant))))
+
+
+@planning.command("quota")
+def planning_quota(
+    allowances: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME=NUMBER...", help="Such as tokens_per_day=500000; NAME=none lifts a ceiling."),
+    ],
+    tenant: Annotated[
+        str | None, typer.Option(help="A tenant's id; without one, what all tenants together may use.")
+    ] = None,
+) -> None:
+    """Set what planning may use; every process obeys from its next session on."""
+    from rubato import wiring
+
+    settings = _settings()
+    with _failures():
+        _answer(lambda: wiring.set_allowances(settings, _allowances(allowances), tenant=tenant))
 
 
 @app.command("demo-target")
@@ -165,6 +215,21 @@ def _loaded() -> Loaded:
 def _give_up(error: RubatoError) -> NoReturn:
     report_failure(str(error))
     raise SystemExit(2 if isinstance(error, ConfigurationError) else 1) from None
+
+
+def _allowances(entries: list[str]) -> dict[str, int | None]:
+    values: dict[str, int | None] = {}
+    for entry in entries:
+        name, _, number = entry.partition("=")
+        if number != "none" and not (number.isascii() and number.isdigit() and len(number) <= 15):
+            raise ConfigurationError(f"{entry} does not look like tokens_per_day=500000.")
+        values[name] = None if number == "none" else int(number)
+    return values
+
+
+def _answer(work: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
+    """Run it and return what it returns."""
+    return asyncio.run(work())
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

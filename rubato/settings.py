@@ -25,6 +25,23 @@ def _words(value: Any) -> Any:
     return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
 
 
+def _prices(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    found: dict[str, tuple[float, float]] = {}
+    for entry in _words(value):
+        model, _, price = entry.rpartition("=")
+        try:
+            read, written = (float(each) for each in price.split("/"))
+        except ValueError:
+            raise ValueError(f"`{entry}` does not look like model=0.25/2") from None
+        if not model.strip() or not (0 <= read < 1e6 and 0 <= written < 1e6):
+            raise ValueError(f"`{entry}` names no model, or a price below 0")
+        found[model.strip()] = read, written
+    return found
+
+
+Prices = Annotated[dict[str, tuple[float, float]], BeforeValidator(_prices)]
 Words = Annotated[list[str], BeforeValidator(_words)]
 
 
@@ -87,6 +104,12 @@ class Settings(BaseModel):
     )
     openai_base_url: str | None = Field(
         None, alias="OPENAI_BASE_URL", description="Address of an OpenAI-compatible server, with its `/v1`."
+    )
+    prices: Prices = Field(
+        default_factory=dict,
+        alias="RUBATO_PRICES",
+        description="US dollars for a million tokens read and written, by model: `gpt-5-mini=0.25/2, other=1/4`. "
+        "A model that is not listed costs an unknown amount, not nothing.",
     )
     egress_allow: Words = Field(
         default_factory=list,
@@ -204,7 +227,7 @@ def render_table() -> str:
     ]
     for field in Settings.model_fields.values():
         default = field.get_default(call_default_factory=True)
-        shown = "" if default is None or default == [] else f"`{default}`".replace("False", "false")
+        shown = "" if default in (None, [], {}) else f"`{default}`".replace("False", "false")
         lines.append(f"| `{field.alias}` | {shown} | {field.description} |")
     return "\n".join(lines) + "\n"
 
@@ -214,7 +237,9 @@ def render_values(loaded: Loaded) -> str:
     lines = []
     for name, field in Settings.model_fields.items():
         value = getattr(loaded.settings, name)
-        shown = "(set, not shown)" if isinstance(value, SecretStr) else "(none)" if value in (None, []) else str(value)
+        shown = (
+            "(set, not shown)" if isinstance(value, SecretStr) else "(none)" if value in (None, [], {}) else str(value)
+        )
         lines.append(f"{field.alias!s:<26} {shown:<32} {loaded.sources[str(field.alias)]}")
     return "\n".join(lines)
 

@@ -6,7 +6,7 @@ import gc
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,12 +20,15 @@ import uvicorn
 from api.app import create_app
 from api.services import Services
 from core.errors import ConfigurationError, Unavailable
+from core.modes import EVERYBODY
 from core.ports.planner import Planner
+from core.quota import Price
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.plan_due import PlanDue
 from core.usecases.run_due import RunDue
+from core.usecases.switch_planner import SwitchPlanner
 from planner.llm import LlmPlanner, OfflinePlanner
 from planner.models import openai_model
 from rubato.adapters.clock import SystemClock
@@ -36,8 +39,10 @@ from rubato.adapters.http.isolated import IsolatedDispatcher
 from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres.accounts import PostgresAccounts
+from rubato.adapters.postgres.allowances import PostgresAllowances
 from rubato.adapters.postgres.embedded import EmbeddedPostgres
 from rubato.adapters.postgres.engine import CALL_S, IDLE_IN_TRANSACTION_S, Engine, connect, wait_until_ready
+from rubato.adapters.postgres.flags import PostgresFlags
 from rubato.adapters.postgres.migrate import ensure_partitions, migrate, require_schema
 from rubato.adapters.postgres.quota import PostgresQuota
 from rubato.adapters.postgres.store import PostgresStore
@@ -68,6 +73,7 @@ class Core:
     engine: Engine
     store: PostgresStore
     quota: PostgresQuota
+    flags: PostgresFlags
     cron: CroniterCron
     clock: SystemClock
     ids: SystemIds
@@ -103,6 +109,7 @@ async def core(settings: Settings, url: str, *, application: str) -> AsyncIterat
                 clock=clock,
             ),
             quota=PostgresQuota(engine, ids),
+            flags=PostgresFlags(engine),
             cron=CroniterCron(),
             clock=clock,
             ids=ids,
@@ -119,6 +126,41 @@ async def run_migrations(settings: Settings) -> None:
     async with core(settings, database_url(settings), application="rubato migrate") as shared:
         await migrate(shared.engine)
         log.info("The schema is up to date.")
+
+
+async def switch_planning(settings: Settings, mode: str, *, tenant: str | None, reason: str | None) -> str:
+    """Turn the switch of planning for everybody or one tenant; return what was done, in a sentence."""
+    async with core(settings, database_url(settings), application="rubato planning") as shared:
+        await require_schema(shared.engine)
+        switches = SwitchPlanner(shared.store, shared.flags, shared.cron)
+        flag, count = await switches.turn(tenant or EVERYBODY, mode, by="operator", reason=reason)
+    whom = f"tenant {tenant}" if tenant else "everybody"
+    return f"Planning is {flag.value} for {whom}; {count} job(s) that a hint steered were decided again."
+
+
+async def planning_status(settings: Settings, *, tenant: str | None) -> list[str]:
+    """Return the switches that are set for everybody and a tenant, and their latest turns, a line each."""
+    async with core(settings, database_url(settings), application="rubato planning") as shared:
+        await require_schema(shared.engine)
+        scopes = [EVERYBODY, tenant] if tenant else [EVERYBODY]
+        flags = await shared.flags.read(scopes)
+        turns = [change for scope in scopes for change in await shared.flags.changes(scope, limit=10)]
+    lines = [f"{each.scope or 'everybody'}: {each.name} is {each.value}" for each in flags] or ["Nothing was switched."]
+    for each in turns:
+        why = f" ({each.reason})" if each.reason else ""
+        was = each.old_value or "unset"
+        lines.append(
+            f"  {each.changed_at:%Y-%m-%d %H:%M:%S} {each.scope or 'everybody'}: {was} -> {each.new_value} "
+            f"by {each.changed_by}{why}"
+        )
+    return lines
+
+
+async def set_allowances(settings: Settings, values: Mapping[str, int | None], *, tenant: str | None) -> None:
+    """Set a tenant's allowances, or (without one) the ceilings over all tenants; None lifts a ceiling."""
+    async with core(settings, database_url(settings), application="rubato quota") as shared:
+        await require_schema(shared.engine)
+        await PostgresAllowances(shared.engine).set(values, tenant=tenant)
 
 
 async def run_api(settings: Settings) -> None:
@@ -285,6 +327,8 @@ def _services(
         explain=Explain(shared.store, shared.cron),
         store=shared.store,
         quota=shared.quota,
+        flags=shared.flags,
+        switches=SwitchPlanner(shared.store, shared.flags, shared.cron),
         accounts=accounts,
         clock=shared.clock,
         planner=_plan_due(shared, planner) if planner is not None else None,
@@ -338,9 +382,9 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
             services.append(runner)
             services.append(renew_service(runs, shared.telemetry))
             services.append(lease_service(runs, shared.telemetry))
-            services.append(maintenance_service(partial(ensure_partitions, shared.engine), shared.telemetry))
+            services.append(maintenance_service(partial(_maintain, shared), shared.telemetry))
             if plans is not None:
-                _plan_after_runs(runs, plans)
+                runs.on_passed = plans.wake  # within one process it need not wait for the plan loop's next look
         supervisor = Supervisor(services, runs)
         try:
             yield supervisor
@@ -350,19 +394,26 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
             await _close(planner)
 
 
-def _plan_after_runs(runs: RunDue, plans: Service) -> None:
-    """Within one process a settled run need not wait for the plan loop's next look."""
-    ready = runs.on_ready
-
-    def both(seconds: float) -> None:
-        ready(seconds)
-        plans.wake()
-
-    runs.on_ready = both
+async def _maintain(shared: Core) -> None:
+    """Make the coming days' partitions, charge what planners that died had reserved, and forget jobs' closed hours."""
+    await ensure_partitions(shared.engine)
+    await shared.quota.charge_lost()
+    await shared.quota.forget_closed()
 
 
 def _plan_due(shared: Core, planner: Planner) -> PlanDue:
-    return PlanDue(shared.store, planner, shared.quota, shared.cron, shared.clock, shared.ids, shared.telemetry)
+    if isinstance(planner, LlmPlanner):
+        shared.telemetry.watch_breakers(planner.open_breakers)
+    return PlanDue(
+        shared.store,
+        planner,
+        shared.quota,
+        shared.cron,
+        shared.clock,
+        shared.ids,
+        shared.telemetry,
+        prices={name: Price(*price) for name, price in shared.settings.prices.items()},
+    )
 
 
 def _planner(settings: Settings) -> Planner | None:

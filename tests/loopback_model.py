@@ -1,7 +1,8 @@
 """A loopback server that speaks chat completions and answers what its script says, one entry a request.
 
-Entries: `{"tool": [name, arguments]}`, `{"text": "..."}`, `{"status": 503, "headers": {...}}`, `{"raw": "garbage"}`,
-`{"empty": true}` (no choices); beside them `"sleep": seconds` and `"usage": false`. The last entry repeats.
+Entries: `{"tool": [name, arguments]}`, `{"tools": [[name, arguments], ...]}`, `{"text": "..."}`, `{"raw": "garbage"}`,
+`{"status": 503, "headers": {...}}`, `{"empty": true}` (no choices); beside them `"sleep": seconds` and `"usage": false`.
+The last entry repeats.
 
     python tests/loopback_model.py --port 4000 --script script.json --seen requests.jsonl
 """
@@ -14,8 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
 from typing import Any
+
+_numbers = count(1)
 
 
 @dataclass
@@ -89,12 +93,10 @@ def _answer(entry: dict[str, Any], model: str) -> tuple[int, bytes]:
     if "raw" in entry:
         return 200, entry["raw"].encode()
     message: dict[str, Any] = {"role": "assistant", "content": entry.get("text")}
-    if "tool" in entry:
-        name, arguments = entry["tool"]
-        text = arguments if isinstance(arguments, str) else json.dumps(arguments)
-        call = {"id": f"call_{time.monotonic_ns()}", "type": "function"}
-        message["tool_calls"] = [{**call, "function": {"name": name, "arguments": text}}]
-    choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if "tool" in entry else "stop"}
+    calls = entry.get("tools") or ([entry["tool"]] if "tool" in entry else [])
+    if calls:
+        message["tool_calls"] = [_call(*call) for call in calls]
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}
     completion: dict[str, Any] = {
         "id": "chatcmpl-1",
         "object": "chat.completion",
@@ -105,6 +107,11 @@ def _answer(entry: dict[str, Any], model: str) -> tuple[int, bytes]:
     if entry.get("usage", True):
         completion["usage"] = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
     return 200, json.dumps(completion).encode()
+
+
+def _call(name: str, arguments: Any) -> dict[str, Any]:
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    return {"id": f"call_{next(_numbers)}", "type": "function", "function": {"name": name, "arguments": text}}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The tools by name: one list for the agent, the prompt and the docs."""
 
-from tools import proposing, reading
+from tools import concluding, proposing, reading
 
 READING = {
     "get_latest_response": reading.get_latest_response,
@@ -13,4 +13,5 @@ PROPOSING = {
     "pause_until": proposing.pause_until,
     "clear_hints": proposing.clear_hints,
 }
-CATALOGUE = {**READING, **PROPOSING}
+CONCLUDING = {"conclude": concluding.conclude}
+CATALOGUE = {**READING, **PROPOSING, **CONCLUDING}

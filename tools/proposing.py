@@ -4,20 +4,24 @@ Bounds do not refuse a proposal, they clamp it, later, in the governor; grants r
 checks is the order in which a model can mend them.
 """
 
-import unicodedata
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
-from core.entities import Author, HintKind, IntervalBaseline, OnceBaseline, PlannerMode, Source
+from core.entities import Author, Hint, HintKind, HintState, IntervalBaseline, OnceBaseline, PlannerMode, Source
 from core.governor import effective_bounds
 from core.grid import later
-from core.hints import is_active
+from core.hints import is_active, pause_left
+from core.modes import mode_of
 from core.sessions import Proposal, Verdict
 from core.wording import duration, instant
+from tools.redaction import visible
 from tools.workbench import Answer, Workbench
 
 LONGEST_REASON = 300  # characters
 LONGEST_INTERVAL_MS = 2_592_000_000  # 30 days
 SHORTEST_TTL_MS, LONGEST_TTL_MS = 1_000, 86_400_000
+MOST_TURNS = 4  # of the tempo's direction, within a while of so many baseline intervals:
+DAMPED_OVER, SHORTEST_DAMPING, LONGEST_DAMPING = 24, timedelta(minutes=2), timedelta(hours=6)
 _MS = timedelta(milliseconds=1)
 _BASELINES = (Source.BASELINE_CRON, Source.BASELINE_INTERVAL, Source.BASELINE_ONCE)
 
@@ -38,7 +42,7 @@ def propose_interval(bench: Workbench, call_id: str, *, interval_ms: int, ttl_ms
         return refusal
     interval = interval_ms * _MS
     at = later(context.job.schedule.last_start_at or context.job.schedule.created_at, interval)
-    refusal = _beyond_grants(bench, at, interval)
+    refusal = _beyond_grants(bench, at, interval) or _beyond_budget(bench, interval) or _swinging(bench, interval)
     if refusal is not None:
         return refusal
     bench.stage(Proposal(HintKind.INTERVAL, _clean(reason), call_id, interval=interval, ttl=ttl_ms * _MS))
@@ -90,6 +94,9 @@ def pause_until(bench: Workbench, call_id: str, *, until: str | None, reason: st
         return refusal
     if not context.job.definition.authority.pause:
         return _no("The job's owner has not granted `pause`. Propose an interval or a next time, or do nothing.")
+    refusal = _beyond_pauses(bench, moment)
+    if refusal is not None:
+        return refusal
     bench.stage(Proposal(HintKind.PAUSE, _clean(reason), call_id, until=moment))
     return _yes(f"Paused until {instant(moment)}, then one probe run.")
 
@@ -111,8 +118,8 @@ def clear_hints(bench: Workbench, call_id: str, *, reason: str) -> Answer:
 
 def _refused(bench: Workbench, ttl_ms: int | None) -> Answer | None:
     context = bench.context
-    if context.job.definition.planner is PlannerMode.OFF:
-        return _no("The job's owner has switched the planner off.")
+    if mode_of(context.job.definition, context.limits) is PlannerMode.OFF:
+        return _no("Planning is switched off for this job.")
     if ttl_ms is not None and ttl_ms * _MS > context.limits.hint_lifetime:
         return _no(f"`ttl_ms` is too long; a hint lives {duration(context.limits.hint_lifetime)} at most.")
     return None
@@ -136,6 +143,56 @@ def _beyond_grants(bench: Workbench, at: datetime, interval: timedelta | None) -
     if later_on and not authority.relax:
         return _no(f"{words} is later than {than}, and the owner has not granted `relax`.")
     return None
+
+
+def _beyond_budget(bench: Workbench, interval: timedelta) -> Answer | None:
+    """Refuse a faster tempo on a day whose accelerated runs are used up; the governor would drop it."""
+    context = bench.context
+    baseline, schedule = context.job.definition.baseline, context.job.schedule
+    is_faster = not isinstance(baseline, IntervalBaseline) or interval < baseline.every
+    used = schedule.accelerated_runs if schedule.accelerated_on == context.now.date() else 0
+    if is_faster and used >= context.limits.accelerated_runs_per_day:
+        return _no(f"The {used} accelerated runs of this UTC day are used up; the baseline goes on until midnight.")
+    return None
+
+
+def _beyond_pauses(bench: Workbench, until: datetime) -> Answer | None:
+    """Refuse a pause that the week's allowance does not hold; the governor would drop it."""
+    context, job = bench.context, bench.context.job
+    pause = Hint("", job.tenant_id, job.id, HintKind.PAUSE, Author.PLANNER, context.now, until, until=until)
+    others = [hint for hint in context.hints if hint.kind is not HintKind.PAUSE or hint.author is not Author.PLANNER]
+    left = pause_left((*others, *context.past_hints), pause, context.limits, context.now)
+    if left >= timedelta(0):
+        return None
+    longest = max(timedelta(0), until - context.now + left)
+    return _no(f"The week's allowance of pauses leaves {duration(longest)}; pause for less, or do nothing.")
+
+
+def _swinging(bench: Workbench, interval: timedelta) -> Answer | None:
+    """Refuse another turn of a tempo that has been turned too often of late: faster, slower, faster, ..."""
+    context = bench.context
+    baseline = context.job.definition.baseline
+    every = baseline.every if isinstance(baseline, IntervalBaseline) else timedelta(minutes=5)
+    over = min(max(every * DAMPED_OVER, SHORTEST_DAMPING), LONGEST_DAMPING)
+    mine = (
+        hint
+        for hint in (*context.hints, *context.past_hints)
+        if hint.author is Author.PLANNER
+        and hint.kind is HintKind.INTERVAL
+        and hint.state is not HintState.REJECTED
+        and hint.created_at > context.now - over
+    )
+    recent = sorted(mine, key=lambda hint: hint.created_at)
+    tempos = [hint.interval for hint in recent if hint.interval is not None]
+    ways = [after > before for before, after in pairwise([*tempos, interval]) if after != before]
+    turns = sum(way != last for last, way in pairwise(ways))
+    if turns < MOST_TURNS or (tempos and interval == tempos[-1]):
+        return None
+    calm_at = recent[0].created_at + over
+    return _no(
+        f"The tempo has been turned {turns} times within {duration(over)}. Leave it, or clear_hints; until "
+        f"{instant(calm_at)} it is not turned again."
+    )
 
 
 def _next_baseline(bench: Workbench) -> datetime | None:
@@ -166,12 +223,13 @@ def _instant(text: str) -> datetime | None:
         return None
 
 
+def clean_text(text: str, longest: int) -> str:
+    """Cut a model's words to a length in characters, without control and invisible characters."""
+    return visible(text)[:longest].strip() or "none given"
+
+
 def _clean(reason: str) -> str:
-    """Cut a reason to its length, without control and invisible characters."""
-    kept = "".join(" " if char in "\r\n\t" else char for char in reason)
-    return (
-        "".join(char for char in kept if unicodedata.category(char)[0] != "C")[:LONGEST_REASON].strip() or "none given"
-    )
+    return clean_text(reason, LONGEST_REASON)
 
 
 def _yes(message: str) -> Answer:

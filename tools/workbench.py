@@ -1,10 +1,11 @@
 """Where one session's calls are collected: proposals staged, verdicts recorded, nothing written."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from core.entities import HintKind
-from core.sessions import PlanningContext, Proposal, ToolCall, Verdict
+from core.sessions import Conclusion, PlanningContext, Proposal, ToolCall, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +21,10 @@ class Workbench:
     """One session at one job. Tools take no ids: the job is bound here, and no other can be named."""
 
     context: PlanningContext
+    shortest_look: timedelta = timedelta(minutes=1)  # that a planner may ask for; less would buy a session a run
     staged: list[Proposal] = field(default_factory=list)
     calls: list[ToolCall] = field(default_factory=list)
+    conclusion: Conclusion | None = None
 
     def stage(self, proposal: Proposal) -> None:
         """Stage a proposal; it replaces an earlier one of its kind (and a clearing, an earlier clearing)."""

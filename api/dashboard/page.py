@@ -1,5 +1,6 @@
 """The page at `/`: for readers on this machine only, as `rubato dev` opens it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_address
@@ -28,12 +29,14 @@ from core.entities import (
     RunStatus,
     Source,
 )
+from core.gate import GateVerdict
 from core.ports.store import JobFilter, RunFilter
 from core.sessions import Session
 from core.usecases.manage_jobs import visible_status
 from core.wording import duration
 
 SHOWN_JOBS, SHOWN_RUNS, SHOWN_SESSIONS = 20, 40, 8
+COUNTED_RUNS = 1000
 HERE = Path(__file__).parent
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -109,12 +112,14 @@ async def _render(template: str, request: Request, given: Services) -> Response:
     cards = [await _card(given, job, now) for job in sorted(found.items, key=lambda job: job.id)]
     sessions = await given.store.sessions(tenant_id, limit=SHOWN_SESSIONS)
     names = {card.job.id: card.job.definition.name for card in cards}
+    gate = await given.store.gate_counts(tenant_id, newest=COUNTED_RUNS)
     html = _templates.get_template(template).render(
         cards=cards,
         sessions=[
             (session, names.get(session.job_id, session.job_id), _verdicts(session)) for session in sessions.items
         ],
         now=now,
+        gate=_saving(gate),
         more=found.next_cursor is not None,
     )
     return HTMLResponse(html, headers=HEADERS)
@@ -195,6 +200,20 @@ def _mark(run: Run) -> Mark:
     detail = run.error_message or run.skip_reason or (f"HTTP {run.status_code}" if run.status_code else "")
     count = f" x{run.skipped_count}" if run.skipped_count and run.skipped_count > 1 else ""
     return Mark(tone, f"{run.scheduled_for:%H:%M:%S} UTC {word}{count} {detail}".strip())
+
+
+def _saving(counts: Mapping[str, int]) -> str:
+    """Say how many runs the gate let pass to the planner, and what for."""
+    judged = sum(counts.values())
+    passed = {verdict: count for verdict, count in counts.items() if GateVerdict(verdict).passes}
+    if not judged:
+        return "No run has been judged yet."
+    words = ", ".join(f"{verdict.replace('_', ' ')} {count}" for verdict, count in sorted(passed.items()))
+    spared = (judged - sum(passed.values())) / judged
+    return (
+        f"Of the newest {judged} runs the gate let {sum(passed.values())} pass to the planner"
+        f"{f' ({words})' if words else ''}; {spared:.0%} of the sessions were spared."
+    )
 
 
 def _verdicts(session: Session) -> str:

@@ -12,6 +12,7 @@ from api.schemas.decisions import (
     ExplanationOut,
     ForecastItemOut,
     ForecastOut,
+    ShadowOut,
     SimulationOut,
     decision_fields,
     decision_out,
@@ -20,6 +21,7 @@ from api.schemas.hints import hint_out
 from api.schemas.jobs import baseline_out
 from api.wire import MS, ms
 from core.governor import effective_bounds
+from core.usecases.explain import Explanation
 from core.usecases.manage_jobs import visible_status
 
 router = APIRouter(tags=["decisions"])
@@ -49,6 +51,16 @@ async def explanation(job_id: str, given: Given, who: Who) -> ExplanationOut:
             min_interval_ms=bounds.floor // MS, max_interval_ms=ms(bounds.maximum), minimum_from=bounds.floor_bound
         ),
         active_hints=[hint_out(hint, found.now) for hint in found.hints],
+        planner_mode=found.mode,
+        shadow=_shadow(found),
+    )
+
+
+def _shadow(found: Explanation) -> ShadowOut | None:
+    if found.shadow is None:
+        return None
+    return ShadowOut(
+        hints=[hint_out(hint, found.now) for hint in found.shadow_hints], decision=decision_out(found.shadow)
     )
 
 

@@ -58,6 +58,13 @@ class BoundsOut(Wire):
     minimum_from: str
 
 
+class ShadowOut(Wire):
+    """What a planner in shadow mode would have in force, and what would be decided now if it were on."""
+
+    hints: list[HintOut]
+    decision: DecisionOut
+
+
 class ExplanationOut(DecisionOut):
     """The decision in force with what it stands on."""
 
@@ -67,6 +74,8 @@ class ExplanationOut(DecisionOut):
     baseline: dict[str, Any]
     bounds: BoundsOut
     active_hints: list[HintOut]
+    planner_mode: str
+    shadow: ShadowOut | None
 
 
 class ForecastItemOut(Wire):

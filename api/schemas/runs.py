@@ -32,6 +32,7 @@ class RunOut(Wire):
     worker_id: str | None
     decision: DecisionOut | None
     session_id: str | None
+    gate: str | None
     discarded: bool
 
 
@@ -73,6 +74,7 @@ def run_out(run: Run) -> RunOut:
         worker_id=run.worker_id,
         decision=decision_out(run.decision) if run.decision else None,
         session_id=run.session_id,
+        gate=run.gate,
         discarded=run.discarded,
     )
 

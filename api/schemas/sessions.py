@@ -48,6 +48,9 @@ class SessionOut(Wire):
     decision: DecisionOut | None
     prompt_hash: str | None
     error: str | None
+    woken_by: str | None
+    mode: str | None
+    cost_usd: float | None
     messages: str | None = None
 
 
@@ -81,5 +84,8 @@ def session_out(session: Session, *, with_messages: bool = False) -> SessionOut:
         decision=decision_out(session.decision) if session.decision else None,
         prompt_hash=plan.prompt_hash,
         error=plan.error,
+        woken_by=session.woken_by,
+        mode=session.mode,
+        cost_usd=session.cost_usd,
         messages=plan.messages if with_messages else None,
     )

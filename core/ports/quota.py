@@ -19,10 +19,12 @@ class Reservation:
 
 @record
 class Denial:
-    """No: `code` is tokens_per_day, tokens_per_month, sessions_per_day or sessions_per_job_hour."""
+    """No: `code` is tokens_per_day, tokens_per_month, sessions_per_day, sessions_per_month or sessions_per_job_hour;
+    one that begins with `all_` is the ceiling over all tenants. `until`: when that window closes."""
 
     code: str
     reason: str
+    until: datetime | None = None
 
 
 @record

@@ -172,11 +172,13 @@ class RunFilter:
 
 @record
 class Backlog:
-    """What waits. `oldest_due_age_s` is 0 when nothing is due."""
+    """What waits. `oldest_due_age_s` is 0 when nothing is due. `quota_used`: the fullest of all tenants' open
+    allowances, from 0 to 1 and beyond."""
 
     due_jobs: int
     oldest_due_age_s: float
     parked_jobs: int
+    quota_used: float = 0.0
 
 
 class Store(Protocol):
@@ -306,6 +308,11 @@ class Store(Protocol):
         job, due or not, unless somebody is planning it (then an empty list)."""
         ...
 
+    async def steered_jobs(self, tenant_id: str | None, *, limit: int, after: JobRef | None = None) -> list[JobRef]:
+        """Return jobs with an active hint of a planner or a rule, of one tenant or (None) of all, in order of their
+        addresses."""
+        ...
+
     async def add_session(self, session: Session) -> None:
         """Store a session that wrote no hints (denied, stale)."""
         ...
@@ -347,6 +354,10 @@ class Store(Protocol):
 
     async def session(self, tenant_id: str, session_id: str) -> Session:
         """Return one session. Raises NotFound."""
+        ...
+
+    async def gate_counts(self, tenant_id: str, *, newest: int) -> dict[str, int]:
+        """Return how often the gate gave each verdict among so many of the newest runs."""
         ...
 
     async def latest_decision(self, tenant_id: str, job_id: str) -> Decision | None:

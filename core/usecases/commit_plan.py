@@ -1,19 +1,22 @@
 """From proposals to hints: what a session asked for, written under the job's lock, or not at all."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from core.entities import Author, Hint, HintKind, HintState, PlannerMode, Slot
 from core.errors import LeaseLostError
+from core.gate import AFTER_FAILURE, ANALYSIS_EVERY, LONGEST_ANALYSIS
 from core.grid import later
 from core.hints import end, supersede
 from core.ids import hint_id
+from core.modes import mode_of
 from core.ports.cron import Cron
 from core.ports.ids import Ids
 from core.ports.store import Change, Snapshot
 from core.record import evolve
 from core.reschedule import steer
-from core.sessions import Outcome, Proposal, Session
+from core.sessions import Outcome, Plan, Proposal, Session
 from core.usecases.manage_hints import AFTER_NEXT_TIME, DEFAULT_INTERVAL_TTL, asked
 
 
@@ -30,11 +33,11 @@ def commit_plan(
     if job.schedule.planning.token != token or job.deleted_at is not None:
         raise LeaseLostError("The planning lease on this job is no longer held.")
     refusal = _refusal(snapshot, session, last_run_at)
-    shadow = job.definition.planner is PlannerMode.SHADOW
+    shadow = mode_of(job.definition, snapshot.limits) is PlannerMode.SHADOW
     state = HintState.REJECTED if refusal else HintState.SHADOW if shadow else HintState.ACTIVE
     new = _hints(snapshot, session, state, refusal, ids)
     changed = (*_replaced(snapshot, session.plan.proposals, new), *new)
-    snapshot = _seq_cleared(snapshot, seq, last_run_at)
+    snapshot = _seq_cleared(snapshot, seq, last_run_at, session.plan)
     if any(hint.state is not HintState.REJECTED and hint.state is not HintState.SHADOW for hint in changed):
         change = steer(snapshot, changed, cause="plan", cron=cron)
     else:
@@ -55,8 +58,8 @@ def _refusal(snapshot: Snapshot, session: Session, last_run_at: datetime | None)
     job = snapshot.job
     if job.definition.version != session.job_version:
         return "the job was edited while it was being planned"
-    if job.definition.planner is PlannerMode.OFF:
-        return "the job's planner was switched off"
+    if mode_of(job.definition, snapshot.limits) is PlannerMode.OFF:
+        return "planning was switched off meanwhile"
     stood_on = job.schedule.planning.last_run_at
     if last_run_at is None or (stood_on is not None and last_run_at <= stood_on):
         return "there is no run newer than the last session's; a hint cannot prolong itself"
@@ -108,7 +111,7 @@ def _replaced(snapshot: Snapshot, proposals: Sequence[Proposal], new: Sequence[H
     for hint in new:
         if hint.state is HintState.ACTIVE:
             ended.update({old.id: old for old in supersede(snapshot.hints, hint, now)})
-    if snapshot.job.definition.planner is not PlannerMode.ON:
+    if mode_of(snapshot.job.definition, snapshot.limits) is not PlannerMode.ON:
         return list(ended.values())
     for proposal in (proposal for proposal in proposals if proposal.clear):
         for old in snapshot.hints:
@@ -118,16 +121,45 @@ def _replaced(snapshot: Snapshot, proposals: Sequence[Proposal], new: Sequence[H
     return list(ended.values())
 
 
-def _seq_cleared(snapshot: Snapshot, seq: int, last_run_at: datetime | None) -> Snapshot:
-    planning = snapshot.job.schedule.planning
-    is_off = snapshot.job.definition.planner is PlannerMode.OFF
+def stand_down(snapshot: Snapshot, *, token: int, seq: int) -> Change:
+    """Clear a seq without a session: planning is off, or there is no run newer than the last session's.
+
+    A look is due at the next run that settles, so that nothing is missed when planning is switched on again. Raises
+    LeaseLostError when the lease was superseded.
+    """
+    if snapshot.job.schedule.planning.token != token or snapshot.job.deleted_at is not None:
+        raise LeaseLostError("The planning lease on this job is no longer held.")
+    return Change(_with_planning(snapshot, done_seq=seq, ready_at=None, next_analysis_at=snapshot.now).job, "plan")
+
+
+def _seq_cleared(snapshot: Snapshot, seq: int, last_run_at: datetime | None, plan: Plan) -> Snapshot:
+    """Clear the seq that was read. A server that asked to be left alone, and whom nobody stood in for, is asked again
+    later: the seq stays, and so does the evidence."""
+    planning, now = snapshot.job.schedule.planning, snapshot.now
+    if plan.retry_in is not None and plan.outcome is not Outcome.COMPLETED:
+        return _with_planning(snapshot, ready_at=later(now, plan.retry_in))
+    is_off = mode_of(snapshot.job.definition, snapshot.limits) is PlannerMode.OFF
     seen = [at for at in (planning.last_run_at, last_run_at) if at is not None]
-    planning = evolve(
-        planning,
+    return _with_planning(
+        snapshot,
         done_seq=seq,
-        ready_at=snapshot.now if planning.seq > seq and not is_off else None,
+        ready_at=now if planning.seq > seq and not is_off else None,
         last_run_at=max(seen, default=None),
+        next_analysis_at=later(now, _next_look(plan)),
     )
+
+
+def _next_look(plan: Plan) -> timedelta:
+    """Return after how long a run is planned even if nothing has changed."""
+    if plan.outcome is Outcome.COMPLETED:
+        wanted = plan.retry_in or plan.next_analysis_in or ANALYSIS_EVERY
+    else:
+        wanted = plan.next_analysis_in or AFTER_FAILURE
+    return min(wanted, LONGEST_ANALYSIS)
+
+
+def _with_planning(snapshot: Snapshot, **changes: Any) -> Snapshot:
+    planning = evolve(snapshot.job.schedule.planning, **changes)
     schedule = evolve(snapshot.job.schedule, planning=planning)
     return evolve(snapshot, job=evolve(snapshot.job, schedule=schedule))
 

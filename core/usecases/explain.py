@@ -2,11 +2,12 @@
 
 from datetime import datetime, timedelta
 
-from core.entities import Decision, Hint, HintKind, HintState, Job, Limits, RunStatus, Source
+from core.entities import Author, Decision, Hint, HintKind, HintState, Job, Limits, PlannerMode, RunStatus, Source
 from core.errors import NotFound
 from core.governor import decide
 from core.hints import end, is_active, supersede
 from core.ids import hint_id
+from core.modes import mode_of
 from core.ports.cron import Cron
 from core.ports.store import JobRef, Snapshot, Store
 from core.record import evolve, record
@@ -14,17 +15,22 @@ from core.usecases.manage_hints import HintDraft, draw_up
 from core.usecases.settle import after_run
 
 FORECAST_LIMIT = 500
+SHADOWS_READ = 50  # hints looked through for those that would be in force
 
 
 @record
 class Explanation:
-    """The decision in force and what it stands on. `hints`: the active ones."""
+    """The decision in force and what it stands on. `hints`: the active ones. In shadow mode `shadow_hints` are what
+    would be in force, and `shadow` is what would be decided now."""
 
     job: Job
     decision: Decision
     hints: tuple[Hint, ...]
     limits: Limits
     now: datetime
+    mode: PlannerMode = PlannerMode.ON
+    shadow_hints: tuple[Hint, ...] = ()
+    shadow: Decision | None = None
 
 
 @record
@@ -59,7 +65,26 @@ class Explain:
         if decision is None:
             raise NotFound(f"There is no decision for job {job_id}.")
         active = tuple(hint for hint in snapshot.hints if is_active(hint, snapshot.now))
-        return Explanation(snapshot.job, decision, active, snapshot.limits, snapshot.now)
+        mode = mode_of(snapshot.job.definition, snapshot.limits)
+        told = Explanation(snapshot.job, decision, active, snapshot.limits, snapshot.now, mode)
+        return await self._with_shadow(told, snapshot) if mode is PlannerMode.SHADOW else told
+
+    async def _with_shadow(self, told: Explanation, snapshot: Snapshot) -> Explanation:
+        """Add what would happen if the planner were on: the newest shadow hint of each kind, as if it were active."""
+        job, now = snapshot.job, snapshot.now
+        page = await self.store.hints(job.tenant_id, job_id=job.id, limit=SHADOWS_READ)
+        newest: dict[HintKind, Hint] = {}
+        for hint in page.items:
+            alive = hint.state is HintState.SHADOW and (hint.expires_at is None or now < hint.expires_at)
+            if alive and hint.kind not in newest:
+                newest[hint.kind] = hint
+        shadows = tuple(newest.values())
+        believed_hints = [evolve(hint, state=HintState.ACTIVE, ended_at=None) for hint in shadows]
+        believed = evolve(job, definition=evolve(job.definition, planner=PlannerMode.ON))
+        limits = evolve(snapshot.limits, planner=PlannerMode.ON)
+        people = tuple(hint for hint in snapshot.hints if hint.author is Author.USER)
+        decision = decide(believed, (*people, *believed_hints), limits, now=now, cron=self.cron)
+        return evolve(told, shadow_hints=shadows, shadow=decision)
 
     async def forecast(self, tenant_id: str, job_id: str, *, hours: int = 24, limit: int = FORECAST_LIMIT) -> Forecast:
         """Return the runs of the next `hours`, at most `limit`. Raises NotFound."""

@@ -4,14 +4,17 @@ Nothing here can delay, lose or double a run: the next one was set before planni
 """
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
-from core.entities import PlannerMode
+from core.entities import PlannerMode, Run
 from core.errors import Conflict, LeaseLostError
 from core.events import HintWritten, QuotaDenied, SessionEnded
+from core.gate import GateVerdict
 from core.ids import session_id
+from core.modes import mode_of
 from core.ports.clock import Clock
 from core.ports.cron import Cron
 from core.ports.events import Events
@@ -19,9 +22,10 @@ from core.ports.ids import Ids
 from core.ports.planner import Planner
 from core.ports.quota import Denial, Quota
 from core.ports.store import JobRef, PlanClaim, Store
+from core.quota import Price, cost_usd
 from core.record import evolve
 from core.sessions import Outcome, Plan, Session
-from core.usecases.commit_plan import commit_plan
+from core.usecases.commit_plan import commit_plan, stand_down
 
 RECENT_RUNS = 50  # how many runs a session sees at the most
 
@@ -39,6 +43,7 @@ class PlanDue:
     events: Events
     lease: timedelta = timedelta(seconds=60)
     batch: int = 16
+    prices: Mapping[str, Price] = field(default_factory=dict)
 
     async def run_once(self) -> int:
         """Plan what is due and wait for it; return how many sessions there were."""
@@ -53,17 +58,22 @@ class PlanDue:
         job = await self.store.job(tenant_id, job_id)
         if job.definition.planner is PlannerMode.OFF:
             raise Conflict("planner_off", "The job's planner is off; set planner to on or shadow first.")
+        if mode_of(job.definition, await self.store.limits(tenant_id)) is PlannerMode.OFF:
+            raise Conflict("planner_off", "Planning is switched off for this tenant or for everybody; see GET /flags.")
         claims = await self.store.claim_plans(
             limit=1, lease=self.lease, recent_runs=RECENT_RUNS, only=JobRef(tenant_id, job_id)
         )
         if not claims:
             raise Conflict("planning", "The job is being planned at this moment; read its sessions in a while.")
-        return await self._session(claims[0])
+        return await self._session(claims[0], GateVerdict.ASKED)
 
     async def _guarded(self, claim: PlanClaim) -> None:
         """Plan one job; what goes wrong with it is its own. Its lease ends by itself and it is planned later."""
         try:
-            await self._session(claim)
+            if self._is_worth_it(claim):
+                await self._session(claim, _woken_by(claim))
+            else:
+                await self.store.change(claim.ref, partial(stand_down, token=claim.token, seq=claim.seq))
         except Exception as error:  # noqa: BLE001 - one job's planning must not end the others'
             job = claim.context.job
             self.events.emit(
@@ -81,16 +91,19 @@ class PlanDue:
                 )
             )
 
-    async def _session(self, claim: PlanClaim) -> Session:
+    def _is_worth_it(self, claim: PlanClaim) -> bool:
+        """Tell whether planning is on, and there is a run that no session has stood on yet."""
+        context = claim.context
+        stood_on, newest = context.job.schedule.planning.last_run_at, _newest(claim)
+        is_off = mode_of(context.job.definition, context.limits) is PlannerMode.OFF
+        return not is_off and newest is not None and (stood_on is None or newest.started_at != stood_on)
+
+    async def _session(self, claim: PlanClaim, woken_by: GateVerdict | None) -> Session:
         job = claim.context.job
         started = self.clock.monotonic()
         identity = session_id(claim.context.now, self.ids.entropy())
         plan = await self._plan(claim)
-        newest = max(
-            (run for run in claim.context.runs if run.started_at),
-            key=lambda run: run.started_at or job.updated_at,
-            default=None,
-        )
+        newest = _newest(claim)
         session = Session(
             id=identity,
             tenant_id=job.tenant_id,
@@ -100,6 +113,9 @@ class PlanDue:
             finished_at=claim.context.now,
             plan=plan,
             run_id=newest.id if newest else None,
+            woken_by=woken_by,
+            mode=mode_of(job.definition, claim.context.limits),
+            cost_usd=cost_usd(plan.usage, plan.charged_model or plan.model, self.prices),
         )
         transition = partial(
             commit_plan,
@@ -135,6 +151,7 @@ class PlanDue:
                 planner="quota guard",
                 model="none",
                 input_summary="",
+                next_analysis_in=answer.until - claim.context.now if answer.until else None,
                 error=f"{answer.code}: {answer.reason}",
             )
         plan = await self.planner.plan(claim.context)
@@ -149,12 +166,29 @@ class PlanDue:
                 session.job_id,
                 session.id,
                 outcome=plan.outcome,
-                model=plan.model,
+                model=plan.charged_model or plan.model,
                 duration_s=duration_s,
                 requests=plan.usage.requests,
                 input_tokens=plan.usage.input_tokens,
                 output_tokens=plan.usage.output_tokens,
                 tool_calls=tuple((call.tool, call.verdict) for call in plan.calls),
                 error=plan.error,
+                woken_by=session.woken_by,
+                cost_usd=session.cost_usd,
             )
         )
+
+
+def _newest(claim: PlanClaim) -> Run | None:
+    """Return the run that began last."""
+    begun = [(run.started_at, run) for run in claim.context.runs if run.started_at is not None]
+    return max(begun, key=lambda each: each[0])[1] if begun else None
+
+
+def _woken_by(claim: PlanClaim) -> GateVerdict | None:
+    """Return what the gate said of the newest run that passed it."""
+    for run in claim.context.runs:
+        verdict = GateVerdict(run.gate.partition(":")[0]) if run.gate else None
+        if verdict is not None and verdict.passes:
+            return verdict
+    return None

@@ -32,4 +32,5 @@ def settled(run: Run, next_source: str, clamps: tuple[tuple[str, str], ...] = ()
         next_source=next_source,
         clamps=clamps,
         error=run.error_message,
+        gate=run.gate.partition(":")[0] if run.gate is not None else None,
     )

@@ -7,7 +7,7 @@ still to come), being marked, out (`_flights`), answered and not yet recorded (`
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -33,7 +33,10 @@ from core.usecases.run_tests import RunTests
 from core.usecases.sending import Sender
 from core.usecases.stages import Stages
 
-MARK_AHEAD_S = 0.004  # a mark is sent this long before its slot, so that the request leaves on time
+# A mark begins so long before its slot that the request leaves on time: twice what the slowest of the last marks took,
+# for it may wait for the one before it. It is people's last word, and so never begins sooner than the second of these.
+MARK_AHEAD_S, MARK_AHEAD_MOST_S = 0.004, 0.040
+MARK_FADES = 0.95  # of a slow mark's weight, at each that follows
 TICK_S = 0.0001  # the shortest wait worth a timer
 OVERDUE_S = 2.0  # a claim that found no place for so long is given back, for another worker
 # Until a host that has all it may have is tried again: no part of a second, or each try meets the next one's fires.
@@ -57,7 +60,8 @@ class RunDue:
 
     `ahead`: how long before its slot a job may be claimed. `ramp`: how long admission grows after a start or an outage.
     `isolated`: sends in a process of its own what has killed workers before. `on_ready(seconds)`: told when a settled
-    job is due again; `on_room()`: told when there is room again after a turn that found none.
+    job is due again; `on_passed()`: told when one may be planned; `on_room()`: told when there is room again after a
+    turn that found none.
     """
 
     store: Store
@@ -76,6 +80,7 @@ class RunDue:
     buckets: Sequence[int] | None = None
     isolated: Dispatcher | None = None
     on_ready: Callable[[float], None] = lambda seconds: None
+    on_passed: Callable[[], None] = lambda: None
     on_room: Callable[[], None] = lambda: None
     _pace: Pace = field(init=False)
     _places: Places = field(init=False)
@@ -86,6 +91,7 @@ class RunDue:
     _queue: Queue[Hold] = field(default_factory=Queue)
     _held: dict[str, Hold] = field(default_factory=dict)
     _flights: dict[str, Flight] = field(default_factory=dict)
+    _mark_s: float = 0.0  # how long marks take
     _is_closed: bool = False
     _is_unsure: bool = False  # a claim got no answer, and may have been carried out all the same
     _was_full: bool = False
@@ -195,7 +201,8 @@ class RunDue:
     def _hold(self, hold: Hold) -> None:
         """Keep a claim until its slot."""
         self._held[hold.claim.ref.job_id] = hold
-        wait_s = hold.sends_at - self.clock.monotonic() - MARK_AHEAD_S
+        ahead_s = min(max(MARK_AHEAD_S, 2 * self._mark_s), MARK_AHEAD_MOST_S)
+        wait_s = hold.sends_at - self.clock.monotonic() - ahead_s
         if wait_s <= 0:
             self._queue.put(hold.claim.ref.tenant_id, hold)
         else:
@@ -333,7 +340,7 @@ class RunDue:
     async def _mark(self, batch: Sequence[Hold]) -> None:
         """Commit that these runs begin, and send them. A run is never sent before that is certain."""
         plain = [hold for hold in batch if self._is_plain(hold)]
-        begun = await self.store.start(self.worker_id, [hold.claim for hold in plain]) if plain else {}
+        begun = await self._start(plain) if plain else {}
         rest = []
         for hold in batch:
             started_at, run = begun.get(hold.claim.ref.job_id), hold.claim.run
@@ -343,6 +350,12 @@ class RunDue:
                 self._send_off(hold, hold.claim.job, marked(run, started_at))
         if rest:
             await self._begin(rest)
+
+    async def _start(self, plain: Sequence[Hold]) -> Mapping[str, datetime]:
+        since = self.clock.monotonic()
+        begun = await self.store.start(self.worker_id, [hold.claim for hold in plain])
+        self._mark_s = max(self.clock.monotonic() - since, self._mark_s * MARK_FADES)
+        return begun
 
     def _is_plain(self, hold: Hold) -> bool:
         """Tell whether there is nothing to decide before sending: a slot on time, without a hint that it consumes."""
@@ -455,6 +468,9 @@ class RunDue:
         ready_at, decision = change.job.schedule.ready_at, change.decision
         if ready_at is not None and decision is not None:
             self.on_ready((ready_at - decision.decided_at).total_seconds())
+        plan_at = change.job.schedule.planning.ready_at
+        if plan_at is not None and decision is not None and plan_at <= decision.decided_at:
+            self.on_passed()
 
     # leases
 

@@ -23,9 +23,11 @@ from core.entities import (
     Trigger,
 )
 from core.errors import LeaseLostError
+from core.gate import Answer, judge_run
 from core.governor import decide
 from core.grid import TICK, fires_between, later, next_fire
 from core.hints import counting, end
+from core.modes import mode_of
 from core.ports.cron import Cron
 from core.ports.dispatcher import HttpResult
 from core.ports.ids import Ids
@@ -69,11 +71,14 @@ def finish(definition: Definition, result: HttpResult, *, excerpt_chars: int) ->
     )
 
 
-def close(run: Run, finished: Finished, now: datetime, decision: Decision | None = None) -> Run:
-    """Return the run with its outcome, and the decision that was taken on it."""
+def close(
+    run: Run, finished: Finished, now: datetime, decision: Decision | None = None, gate: str | None = None
+) -> Run:
+    """Return the run with its outcome, the decision that was taken on it, and what the gate said."""
     return evolve(
         run,
         decision=decision,
+        gate=gate,
         status=finished.status,
         finished_at=now,
         error_message=finished.error_message,
@@ -108,10 +113,11 @@ def settle(
     if run.status is not RunStatus.RUNNING and finished.status is not RunStatus.CANCELED:
         raise LeaseLostError
     own_slot = schedule.slot if run.trigger is not Trigger.MANUAL else None
+    planning, gate = _at_the_gate(snapshot, finished, own_slot)
     changes: dict[str, Any] = {
         "lease": None,
         "last_start_at": run.started_at or schedule.last_start_at,
-        **_needs_planning(snapshot.job.definition, schedule, now),
+        "planning": planning,
     }
     if schedule.manual is not None and schedule.manual.run_id == run.id:
         changes["manual"] = None  # canceled before it began
@@ -135,7 +141,7 @@ def settle(
         job, decision = redecide(job, hints, snapshot.limits, now=now, cron=cron)
     else:
         job, decision = set_aside(job, park_because, now)
-    closed = close(run, finished, now, decision)
+    closed = close(run, finished, now, decision, gate)
     return Change(job, cause, runs=(closed, *skipped.runs), hints=writes, decision=decision)
 
 
@@ -165,13 +171,28 @@ def after_run(
     }
 
 
-def _needs_planning(definition: Definition, schedule: Schedule, now: datetime) -> dict[str, Planning]:
-    """Raise the planning seq. A session under way (its `ready_at` lies ahead) is left to finish first."""
-    if definition.planner is PlannerMode.OFF:
-        return {}
-    planning = schedule.planning
+def _at_the_gate(snapshot: Snapshot, finished: Finished, slot: Slot | None) -> tuple[Planning, str | None]:
+    """Ask the gate; what passes raises the planning seq. Returns the planning, and the verdict to keep with the run.
+
+    A session under way (its `ready_at` lies ahead) is left to finish first. A run that was canceled tells nothing.
+    """
+    job, now = snapshot.job, snapshot.now
+    planning = job.schedule.planning
+    if mode_of(job.definition, snapshot.limits) is PlannerMode.OFF or finished.status is RunStatus.CANCELED:
+        return planning, None
+    judged = judge_run(
+        planning.gate,
+        Answer(finished.status, finished.status_code, finished.duration_ms, finished.response_excerpt, slot),
+        job_version=job.definition.version,
+        hints=snapshot.hints,
+        next_analysis_at=planning.next_analysis_at,
+        now=now,
+    )
+    if not judged.verdict.passes:
+        same = judged.state == planning.gate
+        return planning if same else evolve(planning, gate=judged.state), judged.note
     ready_at = planning.ready_at if planning.ready_at is not None else now
-    return {"planning": evolve(planning, seq=planning.seq + 1, ready_at=ready_at)}
+    return evolve(planning, seq=planning.seq + 1, ready_at=ready_at, gate=judged.state), judged.note
 
 
 @record
@@ -225,6 +246,6 @@ def _missed_next_times(after: Snapshot, run: Run) -> tuple[Hint, ...]:
     slot_at, now = run.scheduled_for, after.now
     return tuple(
         end(hint, HintState.EXPIRED, now, "missed: a run was active at its instant")
-        for hint in counting(after.job.definition, after.hints, now)
+        for hint in counting(after.job.definition, after.hints, after.limits, now)
         if hint.kind is HintKind.NEXT_TIME and hint.at is not None and slot_at <= hint.at <= now
     )

@@ -38,6 +38,8 @@ class Telemetry:
         self._clock = clock
         self._tells_all = logging.getLogger("rubato").isEnabledFor(logging.DEBUG)
         self._run_counters: dict[tuple[str, str], Counter] = {}
+        self._gate_counters: dict[str, Counter] = {}
+        self._watched: list[Callable[[], int]] = []
         self._log = structlog.get_logger("rubato")
         self.registry = CollectorRegistry()
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, of no use here
@@ -53,14 +55,18 @@ class Telemetry:
         self._refused = Counter("rubato_stale_writes_refused", "Writes under a superseded lease.", **r)
         self._hints = Counter("rubato_hints", "Hints written by sessions.", ["kind", "author", "outcome"], **r)
         self._clamps = Counter("rubato_governor_clamps", "Bounds that moved an instant.", ["bound", "source"], **r)
+        self._gate = Counter("rubato_planner_gate", "Settled runs by the gate's verdict.", ["verdict"], **r)
         self._sessions = Counter("rubato_planner_sessions", "Planner sessions.", ["outcome"], **r)
         self._calls = Counter("rubato_planner_tool_calls", "Tool calls of planners.", ["tool", "outcome"], **r)
         self._tokens = Counter("rubato_planner_tokens", "Tokens of planner sessions.", ["model", "type"], **r)
+        self._cost = Counter("rubato_planner_cost_usd", "Cost of sessions whose model has a price.", ["model"], **r)
         self._plan_s = Histogram("rubato_planner_duration_seconds", "Whole planner session.", buckets=_SECONDS, **r)
         self._denials = Counter("rubato_quota_denials", "Sessions that the quota refused.", ["reason"], **r)
+        self._breakers = Gauge("rubato_planner_breaker_open", "Breakers that keep model requests back.", **r)
         self._due = Gauge("rubato_due_jobs", "Jobs that are due and not leased.", **r)
         self._due_age = Gauge("rubato_oldest_due_age_seconds", "Age of the oldest due job.", **r)
         self._skew = Gauge("rubato_clock_skew_seconds", "This host's clock less the database's.", **r)
+        self._quota_used = Gauge("rubato_quota_used_ratio_max", "The fullest of all tenants' open allowances.", **r)
         self._parked = Gauge("rubato_jobs_parked", "Jobs set aside because they could not be decided.", **r)
         self._tick = Gauge("rubato_last_tick_timestamp_seconds", "Last finished turn of a loop.", ["role"], **r)
         self._http_s = Histogram(
@@ -104,6 +110,11 @@ class Telemetry:
             case LoopFailed():
                 self._log.error("a turn failed; the loop goes on", role=event.role, error=event.error)
 
+    def watch_breakers(self, count: Callable[[], int]) -> None:
+        """Show how many breakers of this process's planners are open; `rubato dev` has two planners."""
+        self._watched.append(count)
+        self._breakers.set_function(lambda: sum(each() for each in self._watched))
+
     def observe_http(self, *, method: str, route: str, status: int, duration_s: float) -> None:
         """Record one API request."""
         self._http_s.labels(_known_method(method), route, f"{status // 100}xx").observe(duration_s)
@@ -120,6 +131,7 @@ class Telemetry:
                 self._due.set(waiting.due_jobs)
                 self._due_age.set(waiting.oldest_due_age_s)
                 self._parked.set(waiting.parked_jobs)
+                self._quota_used.set(waiting.quota_used)
             return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
         return render
@@ -127,6 +139,8 @@ class Telemetry:
     def _run_settled(self, event: RunSettled) -> None:
         self._count_run(event.outcome, event.trigger)
         self._run_s.observe(event.duration_s)
+        if event.gate is not None:
+            self._count_verdict(event.gate)
         for bound, source in event.clamps:
             self._clamps.labels(bound, source).inc()
         if event.outcome == "succeeded" and not self._tells_all:
@@ -149,11 +163,21 @@ class Telemetry:
             counter = self._run_counters[outcome, trigger] = self._runs.labels(outcome, trigger)
         counter.inc()
 
+    def _count_verdict(self, verdict: str) -> None:
+        counter = self._gate_counters.get(verdict)
+        if counter is None:
+            counter = self._gate_counters[verdict] = self._gate.labels(verdict)
+        counter.inc()
+
     def _session_ended(self, event: SessionEnded) -> None:
         self._sessions.labels(event.outcome).inc()
         self._plan_s.observe(event.duration_s)
         for tool, verdict in event.tool_calls:
             self._calls.labels(tool, verdict).inc()
+        if event.woken_by == "asked":
+            self._count_verdict(event.woken_by)
+        if event.cost_usd:
+            self._cost.labels(event.model).inc(event.cost_usd)
         if event.input_tokens or event.output_tokens:
             self._tokens.labels(event.model, "input").inc(event.input_tokens)
             self._tokens.labels(event.model, "output").inc(event.output_tokens)

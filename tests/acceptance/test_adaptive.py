@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from core.entities import (
     HttpAction,
     JobStatus,
     OnceBaseline,
+    PlannerMode,
     RunStatus,
     SlotKind,
     Source,
@@ -29,11 +31,15 @@ from core.entities import (
 from core.errors import CronError, InvalidInput
 from core.governor import decide
 from core.ports.dispatcher import HttpRequest
+from core.ports.quota import Reservation
 from core.usecases.manage_hints import HintDraft
+from core.usecases.switch_planner import SwitchPlanner
 from rubato.adapters.clock import SystemClock
 from rubato.adapters.cron import CroniterCron
 from rubato.adapters.http.dispatcher import HttpDispatcher
 from rubato.adapters.http.guard import AddressPolicy
+from rubato.adapters.postgres.allowances import PostgresAllowances
+from rubato.adapters.postgres.flags import PostgresFlags
 from tests.acceptance.conftest import System
 from tests.acceptance.live import Live, live
 from tests.processes import ROOT, clean_environment, target, wait_for
@@ -401,6 +407,45 @@ async def test_r45_without_quota_no_model_is_asked(open_live: Any) -> None:
     assert loops.model.requests == []
     (session,) = (await loops.store.sessions(loops.tenant, job_id=job.id, limit=9)).items
     assert "tokens_per_day" in (session.plan.error or "")
+
+
+async def test_r46_caps_of_a_day_and_a_month_hold_under_twenty_concurrent_sessions(open_live: Any) -> None:
+    """R46: daily and monthly token caps of a tenant hold under 20 sessions at once; twenty processes do so in
+    tests/integration/test_quota.py."""
+    loops: Live = await open_live()
+    for name in ("tokens_per_day", "tokens_per_month"):
+        async with loops.engine.begin() as connection:
+            await connection.execute(text("DELETE FROM quota_windows"))
+            await connection.execute(text("UPDATE tenants SET tokens_per_day = 500000, tokens_per_month = 10000000"))
+            await connection.execute(text(f"UPDATE tenants SET {name} = 3500"))
+        asked = (loops.quota.can_proceed(loops.tenant, f"job_{n}", tokens=1000) for n in range(20))
+        answers = await asyncio.gather(*asked)
+        assert sum(isinstance(answer, Reservation) for answer in answers) == 3
+
+
+async def test_r51_planning_a_baseline_and_a_quota_switch_without_a_deploy(open_live: Any) -> None:
+    """R51: planning on and off, cron for interval, and a tenant's quota are rows that the next decision or session reads;
+    tests/acceptance/test_planning.py switches running processes."""
+    loops: Live = await open_live(proposing("propose_interval", interval_ms=5000, ttl_ms=600_000), {"text": "Nothing."})
+    job = await loops.job()
+    flags = PostgresFlags(loops.engine)
+    switch = SwitchPlanner(loops.store, flags, loops.worker.cron)
+    await switch.turn(loops.tenant, "off", by="usr")
+    await loops.turn()
+    assert loops.model.requests == []
+    await switch.turn(loops.tenant, "on", by="usr")
+    await loops.jobs.run_now(loops.tenant, job.id)
+    await loops.turn()
+    assert (await loops.decision(job)).source is Source.HINT_INTERVAL
+    cron = CronBaseline("0 0 1 1 *")
+    await loops.jobs.edit(loops.tenant, job.id, lambda old: replace(old, baseline=cron, planner=PlannerMode.OFF))
+    assert (await loops.decision(job)).source is Source.BASELINE_CRON
+    asked = len(loops.model.requests)
+    await loops.jobs.edit(loops.tenant, job.id, lambda old: replace(old, planner=PlannerMode.ON))
+    await PostgresAllowances(loops.engine).set({"tokens_per_day": 1}, tenant=loops.tenant)
+    await loops.jobs.run_now(loops.tenant, job.id)
+    await loops.turn()
+    assert len(loops.model.requests) == asked
 
 
 def test_r47_metrics_of_claims_durations_failures_and_tool_calls(system: System) -> None:

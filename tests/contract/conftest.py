@@ -10,14 +10,17 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.entities import Definition, IntervalBaseline, Job, Run, RunStatus
+from core.ports.flags import Flags
 from core.ports.store import Change, Claimed, Snapshot, Store, Transition
 from core.usecases.begin import Beginning, begin
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.settle import Finished, settle
 from rubato.adapters.clock import SystemClock
 from rubato.adapters.ids import SystemIds
+from rubato.adapters.memory.flags import MemoryFlags
 from rubato.adapters.memory.store import MemoryStore
 from rubato.adapters.postgres.engine import connect
+from rubato.adapters.postgres.flags import PostgresFlags
 from rubato.adapters.postgres.store import PostgresStore
 from tests.unit.fakes import FakeCron
 from tests.unit.loop import definition
@@ -35,6 +38,12 @@ class House:
     engine: AsyncEngine | None
 
     def __post_init__(self) -> None:
+        self.flags: Flags
+        if self.engine is not None:
+            self.flags = PostgresFlags(self.engine)
+        else:
+            assert isinstance(self.store, MemoryStore)
+            self.flags = MemoryFlags(self.store)
         self.ids, self.cron = SystemIds(), FakeCron()
         self.jobs = ManageJobs(self.store, self.cron, self.ids)
 

@@ -17,11 +17,13 @@ from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.plan_due import PlanDue
 from core.usecases.run_due import RunDue
+from core.usecases.switch_planner import SwitchPlanner
 from rubato.adapters.clock import SystemClock
 from rubato.adapters.cron import CroniterCron
 from rubato.adapters.http.guard import AddressPolicy, check_url
 from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
+from rubato.adapters.memory.flags import MemoryFlags
 from rubato.adapters.memory.store import MemoryStore
 from rubato.adapters.telemetry import Telemetry
 from tests.unit.fakes import FakeDispatcher, FakeQuota, ScriptedPlanner
@@ -93,6 +95,8 @@ async def face(*, client_host: str = "127.0.0.1", **options: Any) -> AsyncIterat
         "explain": Explain(store, cron),
         "store": store,
         "quota": FakeQuota(),
+        "flags": (flags := MemoryFlags(store)),
+        "switches": SwitchPlanner(store, flags, cron),
         "accounts": FixedAccounts(),
         "clock": clock,
         "planner": plans,

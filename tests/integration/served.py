@@ -22,6 +22,7 @@ from core.usecases.manage_hints import HintDraft, ManageHints
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.plan_due import PlanDue
 from core.usecases.settle import Finished, settle
+from core.usecases.switch_planner import SwitchPlanner
 from rubato.adapters.clock import SystemClock
 from rubato.adapters.cron import CroniterCron
 from rubato.adapters.http.guard import AddressPolicy, check_url
@@ -29,6 +30,7 @@ from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.engine import connect
+from rubato.adapters.postgres.flags import PostgresFlags
 from rubato.adapters.postgres.quota import PostgresQuota
 from rubato.adapters.postgres.store import PostgresStore
 from rubato.adapters.telemetry import Telemetry
@@ -121,6 +123,8 @@ async def _furnished(engine: Any, url: str, loop: asyncio.AbstractEventLoop) -> 
         explain=Explain(store, cron),
         store=store,
         quota=quota,
+        flags=(flags := PostgresFlags(engine)),
+        switches=SwitchPlanner(store, flags, cron),
         accounts=accounts,
         clock=clock,
         planner=plans,

@@ -23,6 +23,7 @@ ALL_TOOLS = {
     "get_latest_response",
     "get_response_history",
     "get_sibling_latest_responses",
+    "conclude",
 }
 
 
@@ -160,3 +161,115 @@ async def test_no_address_header_or_secret_enters_the_prompt() -> None:
     sent = str(server.requests[0]["body"])
     assert "s3cr3t" not in sent
     assert "secret-host" not in sent
+
+
+CONCLUDE = ["conclude", {"reasoning": "the queue is filling", "confidence": 0.8, "next_analysis_in_ms": 3_600_000}]
+
+
+async def test_a_proposal_and_its_conclusion_come_in_one_answer() -> None:
+    plan, server = await ask([{"tools": [GOOD["tool"], CONCLUDE]}])
+    assert len(server.requests) == 1
+    assert [(call.tool, call.verdict) for call in plan.calls] == [
+        ("propose_interval", Verdict.ACCEPTED),
+        ("conclude", Verdict.ACCEPTED),
+    ]
+    assert (plan.reasoning, plan.confidence) == ("the queue is filling", 0.8)
+    assert plan.next_analysis_in == timedelta(hours=1)
+    assert len(plan.proposals) == 1
+
+
+async def test_a_conclusion_alone_proposes_nothing() -> None:
+    plan, server = await ask([{"tool": CONCLUDE}])
+    assert (plan.outcome, plan.proposals, len(server.requests)) == (Outcome.COMPLETED, (), 1)
+
+
+async def test_a_conclusion_beside_a_refused_proposal_gives_the_model_a_chance_to_mend_it() -> None:
+    late = ["propose_next_time", {"at": "2001-01-01T00:00:00Z", "reason": "yesterday"}]
+    plan, server = await ask([{"tools": [late, CONCLUDE]}, {"tool": CONCLUDE}])
+    assert len(server.requests) == 2
+    assert plan.calls[0].verdict is Verdict.REJECTED
+    assert (plan.outcome, plan.proposals) == (Outcome.COMPLETED, ())
+
+
+@pytest.mark.parametrize("confidence", [-1, 2, "high", None])
+async def test_a_conclusion_that_is_none_comes_back(confidence: object) -> None:
+    bad = ["conclude", {**CONCLUDE[1], "confidence": confidence}]  # type: ignore[dict-item]  # a mapping
+    plan, server = await ask([{"tool": bad}, {"tool": CONCLUDE}])
+    assert (plan.outcome, plan.confidence, len(server.requests)) == (Outcome.COMPLETED, 0.8, 2)
+
+
+async def planner_at(server: LoopbackModel, *, fall_back: bool = False, at: list[float] | None = None) -> LlmPlanner:
+    model = openai_model("loopback", api_key="none", base_url=server.url)
+    clock = at if at is not None else [0.0]
+    return LlmPlanner(model, timedelta(seconds=10), fall_back, monotonic_s=lambda: clock[0])
+
+
+async def test_five_failures_open_the_breaker_and_one_probe_closes_it() -> None:
+    with loopback_model([{"status": 500}] * 5 + [{"tool": CONCLUDE}]) as server, override_allow_model_requests(True):
+        clock = [0.0]
+        planner = await planner_at(server, at=clock)
+        given = context([run(0)])
+        for _ in range(5):
+            assert (await planner.plan(given)).outcome is Outcome.FAILED
+        left_alone = await planner.plan(given)
+        assert (len(server.requests), planner.open_breakers()) == (5, 1)
+        assert (left_alone.outcome, left_alone.usage.tokens) == (Outcome.FAILED, 0)
+        assert left_alone.retry_in == timedelta(seconds=30)
+        clock[0] = 30.0
+        assert (await planner.plan(given)).outcome is Outcome.COMPLETED
+        assert (await planner.plan(given)).outcome is Outcome.COMPLETED
+        assert (len(server.requests), planner.open_breakers()) == (7, 0)
+        await planner.close()
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_retry_after_puts_the_session_off_and_keeps_others_of_that_tenant_back(status: int) -> None:
+    busy = {"status": status, "headers": {"retry-after": "120"}}
+    with loopback_model([busy]) as server, override_allow_model_requests(True):
+        planner = await planner_at(server)
+        first = await planner.plan(context([run(0)]))
+        second = await planner.plan(context([run(0)]))
+        assert len(server.requests) == 1
+        assert [plan.retry_in for plan in (first, second)] == [timedelta(seconds=120)] * 2
+        await planner.close()
+
+
+async def test_while_the_breaker_is_open_the_offline_policy_answers_without_a_request() -> None:
+    with loopback_model([{"status": 500}]) as server, override_allow_model_requests(True):
+        planner = await planner_at(server, fall_back=True)
+        given = context([run(0, "oops", code=500)])
+        plans = [await planner.plan(given) for _ in range(7)]
+        assert len(server.requests) == 5
+        assert {plan.outcome for plan in plans} == {Outcome.COMPLETED}
+        assert all(plan.proposals for plan in plans)
+        assert "left alone" in (plans[-1].error or "")
+        await planner.close()
+
+
+@pytest.mark.parametrize(
+    ("script", "is_charged"),
+    [
+        ([{"status": 500}], False),
+        ([{"status": 429}], False),
+        ([{"raw": "this is not JSON"}], True),
+        ([{"sleep": 3, "text": "late"}], True),
+    ],
+)
+async def test_a_failed_call_counts_what_it_may_have_cost(script: list[dict[str, Any]], is_charged: bool) -> None:
+    plan, _ = await ask(script, deadline_s=0.5)
+    assert plan.outcome in (Outcome.FAILED, Outcome.TIMED_OUT)
+    assert (plan.usage.tokens > 0, plan.usage.estimated) == (is_charged, is_charged)
+
+
+async def test_a_storm_of_tool_calls_ends_at_its_limit_and_is_charged() -> None:
+    storm = {"tools": [["get_latest_response", {}]] * 30}
+    plan, server = await ask([storm])
+    assert (plan.outcome, plan.proposals) == (Outcome.LIMITED, ())
+    assert len(server.requests) <= 4
+    assert plan.usage.tokens > 0
+
+
+async def test_the_server_is_told_how_long_an_answer_may_be() -> None:
+    _, server = await ask([{"tool": CONCLUDE}])
+    body = server.requests[0]["body"]
+    assert 0 < (body.get("max_completion_tokens") or body.get("max_tokens")) <= 1000

@@ -71,8 +71,16 @@ class Mind:
             raise ZeroDivisionError("a bug in a planner")
         count = int(rng.random() * 3)
         proposals = tuple(self._proposal(context, f"call_{index}") for index in range(count))
+        nosy = timedelta(seconds=1) if draw < 0.9 else None  # it wants to see the next run, whatever that brings
         return Plan(
-            Outcome.COMPLETED, "simulated", "lot", "", proposals=proposals, usage=Usage(1, 10, 5), reasoning="by lot"
+            Outcome.COMPLETED,
+            "simulated",
+            "lot",
+            "",
+            proposals=proposals,
+            usage=Usage(1, 10, 5),
+            reasoning="by lot",
+            next_analysis_in=nosy,
         )
 
     def _proposal(self, context: PlanningContext, call: str) -> Proposal:
@@ -154,13 +162,7 @@ class Worker:
             plans = PlanDue(far, self.mind, Purse(rng), shared.cron, clock, shared.ids, self.events, lease=LEASE)
             planner = plan_service(plans, self.events, poll=POLL)
             services.insert(0, planner)
-            ready = self.runs.on_ready
-
-            def both(seconds: float) -> None:
-                ready(seconds)
-                planner.wake()
-
-            self.runs.on_ready = both
+            self.runs.on_passed = planner.wake
         self.supervisor = Supervisor(services, self.runs)
         self.process.spawn(self.supervisor.start())
 

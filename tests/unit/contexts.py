@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from core.entities import Definition, Hint, Job, Limits, Run, RunStatus, Schedule, Trigger
 from core.governor import decide
 from core.sessions import PlanningContext
+from core.windows import RunFigures, windows_of
 from tests.unit.fakes import START, FakeCron
 from tests.unit.loop import TENANT, definition
 
@@ -47,6 +48,14 @@ def context(
     )
     job = Job(TENANT, "job_1", made or definition(), schedule, updated_at=START)
     decision = decide(job, (), Limits(), now=now, cron=FakeCron())
+    ended = [each for each in runs if each.status in (RunStatus.SUCCEEDED, RunStatus.FAILED)]
+    figures = [RunFigures(each.scheduled_for, each.status, each.duration_ms, each.gate) for each in ended]
     return PlanningContext(
-        now=now, job=job, limits=Limits(), hints=tuple(hints), runs=tuple(runs), decision=replace(decision)
+        now=now,
+        job=job,
+        limits=Limits(),
+        hints=tuple(hints),
+        runs=tuple(runs),
+        decision=replace(decision),
+        windows=windows_of(figures, now),
     )

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from core.entities import HintKind, Job, RunStatus, Trigger
 from core.usecases.manage_hints import HintDraft
+from rubato.adapters.memory.store import MemoryStore
 from tests.unit.fakes import START
 from tests.unit.loop import TENANT, definition
 from tests.unit.virtual import VirtualHouse, play
@@ -113,5 +115,32 @@ def test_a_pause_after_the_mark_leaves_that_run_and_stops_the_next() -> None:
         assert [round(at, 6) for at, _ in house.sent] == [SLOT_S]
         assert (await house.runs(job))[0].status is RunStatus.SUCCEEDED
         assert (await house.worker.run_once()).claimed == 0
+
+    play(story)
+
+
+@pytest.mark.parametrize(("mark_s", "late_s"), [(0.001, 0), (0.015, 0), (0.5, 0.46)])
+def test_marks_begin_as_much_sooner_as_they_take_and_never_by_more_than_a_moment(mark_s: float, late_s: float) -> None:
+    async def story(house: VirtualHouse) -> None:
+        inner = MemoryStore.start
+
+        class Slow(MemoryStore):
+            __slots__ = ()
+
+            async def start(self, *args: Any) -> Any:
+                answer = await inner(self, *args)
+                await asyncio.sleep(mark_s)
+                return answer
+
+        house.store.__class__ = Slow  # type: ignore[assignment]  # the same store, one method apart
+        await house.register(definition(10, start_at=START + timedelta(seconds=10)))
+        service = house.service(house.worker)
+        await service.start()
+        await asyncio.sleep(65)
+        await service.stop()
+        late = [round(at - 10 * number, 3) for number, (at, _) in enumerate(house.sent, 1)]
+        assert len(late) == 6
+        assert all(each >= 0 for each in late)
+        assert late[2:] == [late_s] * 4
 
     play(story)

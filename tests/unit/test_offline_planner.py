@@ -47,7 +47,7 @@ async def test_calm_answers_relax_the_tempo_though_their_times_differ() -> None:
 
 async def test_a_relaxed_tempo_in_force_is_left_alone() -> None:
     made = await plan(context(CALM, hints=[own(120)]))
-    assert (made.proposals, made.calls) == ((), ())
+    assert (made.proposals, tools_of(made)) == ((), ["conclude"])
     assert "still in force" in (made.reasoning or "")
 
 
@@ -58,7 +58,7 @@ async def test_a_relaxed_tempo_about_to_end_goes_on_doubling_up_to_the_maximum()
 
 async def test_without_room_above_the_baseline_a_calm_job_is_left_alone() -> None:
     made = definition(bounds=Bounds(timedelta(seconds=10), timedelta(seconds=60)))
-    assert (await plan(context(CALM, made=made))).calls == ()
+    assert tools_of(await plan(context(CALM, made=made))) == ["conclude"]
 
 
 async def test_a_filling_queue_tightens_the_tempo() -> None:
@@ -71,7 +71,7 @@ async def test_a_filling_queue_tightens_the_tempo() -> None:
 async def test_a_tightened_tempo_stays_while_the_level_is_high() -> None:
     runs = [run(15 * n, f'{{"queue_depth":{depth}}}') for n, depth in enumerate((900, 900, 900, 600, 3))]
     held = await plan(context(runs, hints=[own(15)]))
-    assert (held.proposals, held.calls) == ((), ())
+    assert (held.proposals, tools_of(held)) == ((), ["conclude"])
     (renewed,) = (await plan(context(runs, hints=[own(15, life_s=100, age_s=90)]))).proposals
     assert (renewed.interval, renewed.reason) == (timedelta(seconds=15), "queue_depth is still high")
 
@@ -166,9 +166,21 @@ async def test_a_once_job_keeps_its_time() -> None:
 
 async def test_each_call_is_kept_with_its_verdict() -> None:
     made = await plan(context([run(0, "oops", code=500)]))
-    (call,) = made.calls
-    assert (call.tool, call.verdict) == ("propose_interval", Verdict.ACCEPTED)
+    assert [(call.tool, call.verdict) for call in made.calls] == [
+        ("propose_interval", Verdict.ACCEPTED),
+        ("conclude", Verdict.ACCEPTED),
+    ]
     assert made.prompt_hash
     assert "Intent:" in made.input_summary
     assert made.messages is not None
     assert "propose_interval" in made.messages
+
+
+async def test_it_wants_to_see_the_next_run_while_something_is_going_on_and_else_waits_for_the_gate() -> None:
+    troubled, calm = await plan(context([run(0, "oops", code=500)])), await plan(context(CALM, hints=[own(120)]))
+    assert troubled.next_analysis_in == timedelta(seconds=1)
+    assert calm.next_analysis_in == timedelta(minutes=8)  # eight intervals
+
+
+def tools_of(made: Plan) -> list[str]:
+    return [call.tool for call in made.calls]

@@ -31,6 +31,10 @@ URL = "postgresql://user:hidden@db.example:5432/rubato"
         ("RUBATO_SECRET", "short", "openssl rand -hex 32"),
         ("DATABASE_URL", "mysql://localhost/x", "postgresql://user:password@host:5432/database"),
         ("DATABASE_URL", "somewhere", "postgresql://user:password@host:5432/database"),
+        ("RUBATO_PRICES", "gpt-5-mini", "does not look like model=0.25/2"),
+        ("RUBATO_PRICES", "m=0.25", "does not look like model=0.25/2"),
+        ("RUBATO_PRICES", "m=-1/2", "a price below 0"),
+        ("RUBATO_PRICES", "m=nan/2", "a price below 0"),
         ("RUBATO_PORT", "3000", "is not a setting"),
         ("RUBATO_PLANER", "off", "Did you mean RUBATO_PLANNER?"),
         ("RUBATO_SECRET_FILE", "/nonexistent/secret", "cannot be read"),
@@ -117,3 +121,8 @@ def test_the_example_names_every_setting_and_is_accepted_as_it_stands() -> None:
     names = {line.partition("=")[0] for line in example.read_text().splitlines() if line and not line.startswith("#")}
     assert names == {str(field.alias) for field in Settings.model_fields.values()}
     assert load({}, dotenv=example).settings == load({}, dotenv=NOWHERE).settings
+
+
+def test_prices_are_read_by_model() -> None:
+    settings = load({"RUBATO_PRICES": "gpt-5-mini=0.25/2, a=b=1/4"}, dotenv=NOWHERE).settings
+    assert settings.prices == {"gpt-5-mini": (0.25, 2.0), "a=b": (1.0, 4.0)}

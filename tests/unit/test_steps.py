@@ -7,7 +7,7 @@ from rubato.adapters.postgres import steps
 
 WRITTEN = {"slot", "lease", "planning", "handled_through", "last_slot_at", "last_start_at", "failures", "counted_runs"}
 FIXED = {"created_at"}
-PLANNING_WRITTEN = {"seq", "ready_at"}
+PLANNING_WRITTEN = {"seq", "ready_at", "gate"}
 
 
 def test_every_field_of_a_schedule_is_written_by_a_step_or_keeps_it_from_being_one() -> None:

@@ -36,11 +36,15 @@ PUBLISHED = {
     "rubato_jobs_parked": set(),
     "rubato_hints_total": {"kind", "author", "outcome"},
     "rubato_governor_clamps_total": {"bound", "source"},
+    "rubato_planner_gate_total": {"verdict"},
+    "rubato_planner_cost_usd_total": {"model"},
+    "rubato_planner_breaker_open": set(),
     "rubato_planner_sessions_total": {"outcome"},
     "rubato_planner_tool_calls_total": {"tool", "outcome"},
     "rubato_planner_tokens_total": {"model", "type"},
     "rubato_planner_duration_seconds": set(),
     "rubato_quota_denials_total": {"reason"},
+    "rubato_quota_used_ratio_max": set(),
     "rubato_due_jobs": set(),
     "rubato_oldest_due_age_seconds": set(),
     "rubato_last_tick_timestamp_seconds": {"role"},
@@ -58,6 +62,7 @@ EVENTS: tuple[Event, ...] = (
         duration_s=0.2,
         next_source="hint_interval",
         clamps=(("min_interval", "hint_interval"),),
+        gate="steady",
     ),
     RunsSkipped("tenant_a", "job_a", "overlap", 4),
     LeaseExpired("tenant_a", "job_a", "run_a"),
@@ -75,6 +80,8 @@ EVENTS: tuple[Event, ...] = (
         input_tokens=100,
         output_tokens=10,
         tool_calls=(("propose_interval", "accepted"),),
+        woken_by="asked",
+        cost_usd=0.25,
     ),
     QuotaDenied("tenant_a", "job_a", "tokens_per_day"),
     LoopTurned("run"),
@@ -83,7 +90,7 @@ EVENTS: tuple[Event, ...] = (
 
 
 async def waiting() -> Backlog:
-    return Backlog(due_jobs=2, oldest_due_age_s=1.5, parked_jobs=1)
+    return Backlog(due_jobs=2, oldest_due_age_s=1.5, parked_jobs=1, quota_used=0.5)
 
 
 async def samples(telemetry: Telemetry) -> dict[str, list[tuple[dict[str, str], float]]]:
@@ -129,10 +136,13 @@ async def test_counts_add_up(telemetry: Telemetry) -> None:
         ({"model": "loopback", "type": "input"}, 100),
         ({"model": "loopback", "type": "output"}, 10),
     ]
+    assert found["rubato_planner_gate_total"] == [({"verdict": "steady"}, 1), ({"verdict": "asked"}, 1)]
+    assert found["rubato_planner_cost_usd_total"] == [({"model": "loopback"}, 0.25)]
     assert found["rubato_run_duration_seconds_sum"] == [({}, 0.2)]
     assert found["rubato_last_tick_timestamp_seconds"] == [({"role": "run"}, START.timestamp())]
     assert found["rubato_due_jobs"] == [({}, 2)]
     assert found["rubato_jobs_parked"] == [({}, 1)]
+    assert found["rubato_quota_used_ratio_max"] == [({}, 0.5)]
 
 
 async def test_a_scrape_answers_while_the_database_is_away(telemetry: Telemetry) -> None:
@@ -150,3 +160,9 @@ async def test_unknown_methods_do_not_make_new_series(telemetry: Telemetry) -> N
         labels["method"] for labels, _ in (await samples(telemetry))["rubato_http_request_duration_seconds_count"]
     }
     assert methods == {"GET", "other"}
+
+
+async def test_open_breakers_of_all_planners_of_a_process_are_counted(telemetry: Telemetry) -> None:
+    telemetry.watch_breakers(lambda: 2)
+    telemetry.watch_breakers(lambda: 1)
+    assert (await samples(telemetry))["rubato_planner_breaker_open"] == [({}, 3)]

@@ -47,6 +47,7 @@ from core.ports.store import (
 from core.reschedule import give_back, new_run
 from core.sessions import PlanningContext, Session
 from core.usecases.manage_jobs import visible_status
+from rubato.adapters.memory.reading import ended_hints, gate_counts, steered_jobs, windows
 
 Item = TypeVar("Item")
 
@@ -83,6 +84,10 @@ class MemoryStore:
     async def now(self) -> datetime:
         """Return the store's clock."""
         return self.clock.now()
+
+    def tenant_ids(self) -> list[str]:
+        """Return the tenants there are."""
+        return sorted(self._tenants)
 
     async def limits(self, tenant_id: str) -> Limits:
         """Return what operator and tenant allow."""
@@ -313,6 +318,10 @@ class MemoryStore:
                 )
             return claims
 
+    async def steered_jobs(self, tenant_id: str | None, *, limit: int, after: JobRef | None = None) -> list[JobRef]:
+        """Return jobs with an active hint of a planner or a rule."""
+        return steered_jobs(self._hints.values(), tenant_id, limit, after)
+
     async def add_session(self, session: Session) -> None:
         """Store a session that wrote no hints."""
         async with self._lock:
@@ -376,6 +385,10 @@ class MemoryStore:
             raise NotFound(f"There is no session {session_id}.")
         return session
 
+    async def gate_counts(self, tenant_id: str, *, newest: int) -> dict[str, int]:
+        """Return how often the gate gave each verdict."""
+        return gate_counts((run for run in self._runs.values() if run.tenant_id == tenant_id), newest)
+
     async def latest_decision(self, tenant_id: str, job_id: str) -> Decision | None:
         """Return the decision in force."""
         job = self._jobs.get(job_id)
@@ -430,6 +443,7 @@ class MemoryStore:
             key=lambda run: run.id,
             reverse=True,
         )
+        snapshot = self._snapshot(JobRef(job.tenant_id, job.id))
         siblings = []
         if job.definition.group is not None:
             for other in self._jobs.values():
@@ -446,6 +460,8 @@ class MemoryStore:
             runs=tuple(runs[:recent_runs]),
             siblings=tuple(siblings[:20]),
             decision=self._decisions.get(job.id),
+            past_hints=ended_hints((hint for hint in self._hints.values() if hint.job_id == job.id), snapshot),
+            windows=windows(runs, now),
         )
 
     def _write(self, change: Change) -> None:

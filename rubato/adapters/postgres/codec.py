@@ -40,6 +40,7 @@ from core.entities import (
     Trigger,
 )
 from core.ids import bucket_of
+from core.modes import lowest
 from core.sessions import Outcome, Plan, Session, ToolCall, Usage, Verdict
 
 Row = Mapping[Any, Any]
@@ -77,6 +78,7 @@ def limits_from(row: Row, operator_minimum: timedelta) -> Limits:
         accelerated_runs_per_day=row["accelerated_runs_per_day"],
         pause_share=row["pause_share"],
         suspended=row["suspended_reason"],
+        planner=lowest(map(PlannerMode, row["planner_flags"] or ())),
     )
 
 
@@ -183,6 +185,8 @@ def schedule_to(schedule: Schedule, version: int) -> dict[str, Any]:
         "plan_token": planning.token,
         "plan_ready_at": planning.ready_at,
         "plan_last_run_at": planning.last_run_at,
+        "plan_analysis_at": planning.next_analysis_at,
+        "plan_gate": planning.gate,
     }
 
 
@@ -229,6 +233,8 @@ def schedule_from(row: Row) -> Schedule:
             token=row["plan_token"],
             ready_at=row["plan_ready_at"],
             last_run_at=row["plan_last_run_at"],
+            next_analysis_at=row["plan_analysis_at"],
+            gate=row["plan_gate"] or b"",
         ),
     )
 
@@ -258,6 +264,7 @@ _RUN_PLAIN = (
     "skipped_more",
     "discarded",
     "session_id",
+    "gate",
 )
 
 
@@ -269,6 +276,7 @@ def run_to(run: Run) -> dict[str, Any]:
         "error_message": clean(run.error_message),
         "response_excerpt": clean(run.response_excerpt),
         "retry_after": clean(run.retry_after),
+        "gate": clean(run.gate),
         "bucket": bucket_of(run.job_id),
         "status": run.status.value,
         "trigger": run.trigger.value,
@@ -430,6 +438,9 @@ def session_to(session: Session) -> dict[str, Any]:
         "error": clean(plan.error),
         "hint_ids": list(session.hint_ids),
         "decision": session.decision,
+        "woken_by": session.woken_by,
+        "mode": session.mode.value if session.mode else None,
+        "cost_usd": session.cost_usd,
     }
 
 
@@ -463,6 +474,9 @@ def session_from(row: Row) -> Session:
         run_id=row["run_id"],
         hint_ids=tuple(row["hint_ids"]),
         decision=decision_from(row["decision"]) if row["decision"] else None,
+        woken_by=row["woken_by"],
+        mode=PlannerMode(row["mode"]) if row["mode"] else None,
+        cost_usd=row["cost_usd"],
     )
 
 

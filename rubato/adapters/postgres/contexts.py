@@ -1,17 +1,18 @@
-"""What a planning session reads of a job: its runs, its siblings, the decision in force."""
+"""What planning reads: of a job its runs, siblings, past hints and the decision in force; which jobs a hint steers."""
 
 from typing import Any
 
-from sqlalchemy import and_, select, text
+from sqlalchemy import and_, literal, literal_column, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.entities import Decision, Job, Run
+from core.entities import Author, Decision, Hint, HintState, Job, Run, RunStatus
 from core.hints import is_active
 from core.ids import bucket_of
-from core.ports.store import Snapshot
+from core.ports.store import JobRef, Snapshot
 from core.sessions import PlanningContext
+from core.windows import MOST_PAST_HINTS, MOST_RUNS, PAST_HINTS_SPAN, SPAN, RunFigures, past_hints, windows_of
 from rubato.adapters.postgres import tables
-from rubato.adapters.postgres.codec import decision_from, run_from
+from rubato.adapters.postgres.codec import decision_from, hint_from, run_from
 
 _SIBLINGS = 20
 
@@ -46,15 +47,52 @@ async def planning_context(connection: AsyncConnection, snapshot: Snapshot, rece
         .limit(recent_runs)
     )
     rows = (await connection.execute(statement)).mappings().all()
+    active = tuple(hint for hint in snapshot.hints if is_active(hint, snapshot.now))
     return PlanningContext(
         now=snapshot.now,
         job=job,
         limits=snapshot.limits,
-        hints=tuple(hint for hint in snapshot.hints if is_active(hint, snapshot.now)),
+        hints=active,
         runs=tuple(run_from(row) for row in rows),
         siblings=await _siblings(connection, job),
         decision=await latest_decision(connection, job.tenant_id, job.id),
+        past_hints=await _past_hints(connection, snapshot),
+        windows=windows_of(await _figures(connection, snapshot), snapshot.now),
     )
+
+
+async def _past_hints(connection: AsyncConnection, snapshot: Snapshot) -> tuple[Hint, ...]:
+    job, hints = snapshot.job, tables.hints
+    statement = (
+        hints.select()
+        .where(
+            of_job(hints, job.tenant_id, job.id),
+            hints.c.author == Author.PLANNER.value,
+            hints.c.state != HintState.ACTIVE.value,
+            hints.c.created_at > snapshot.now - PAST_HINTS_SPAN,
+        )
+        .order_by(hints.c.id.desc())
+        .limit(MOST_PAST_HINTS)
+    )
+    found = [hint_from(row) for row in (await connection.execute(statement)).mappings()]
+    return past_hints(found, snapshot)
+
+
+async def _figures(connection: AsyncConnection, snapshot: Snapshot) -> list[RunFigures]:
+    job, runs = snapshot.job, tables.runs
+    statement = (
+        select(runs.c.scheduled_for, runs.c.status, runs.c.duration_ms, runs.c.gate)
+        .where(
+            of_job(runs, job.tenant_id, job.id),
+            runs.c.scheduled_for >= snapshot.now - SPAN,
+            runs.c.trigger != "test",
+            runs.c.status.in_(("succeeded", "failed")),
+        )
+        .order_by(runs.c.id.desc())
+        .limit(MOST_RUNS)
+    )
+    rows = (await connection.execute(statement)).all()
+    return [RunFigures(row[0], RunStatus(row[1]), row[2], row[3]) for row in rows]
 
 
 async def _siblings(connection: AsyncConnection, job: Job) -> tuple[tuple[str, Run], ...]:
@@ -74,6 +112,40 @@ async def _siblings(connection: AsyncConnection, job: Job) -> tuple[tuple[str, R
     where = {"tenant": job.tenant_id, "group": job.definition.group, "job": job.id, "limit": _SIBLINGS}
     rows = (await connection.execute(statement, where)).mappings().all()
     return tuple((row["sibling_name"], run_from(row)) for row in rows)
+
+
+async def steered_jobs(
+    connection: AsyncConnection, tenant_id: str | None, *, limit: int, after: JobRef | None
+) -> list[JobRef]:
+    """Return jobs with an active hint of a planner or a rule, in order of their addresses."""
+    hints = tables.hints
+    statement = (
+        select(hints.c.tenant_id, hints.c.job_id)
+        .where(hints.c.state == literal_column("'active'"), hints.c.author != Author.USER.value)
+        .distinct()
+        .order_by(hints.c.tenant_id, hints.c.job_id)
+        .limit(limit)
+    )
+    if tenant_id is not None:
+        statement = statement.where(hints.c.tenant_id == tenant_id)
+    if after is not None:
+        address = tuple_(hints.c.tenant_id, hints.c.job_id)
+        statement = statement.where(address > tuple_(literal(after.tenant_id), literal(after.job_id)))
+    rows = (await connection.execute(statement)).all()
+    return [JobRef(row.tenant_id, row.job_id) for row in rows]
+
+
+async def gate_counts(connection: AsyncConnection, tenant_id: str, newest: int) -> dict[str, int]:
+    """Return how often the gate gave each verdict among so many of the tenant's newest runs."""
+    statement = text(
+        """
+        SELECT split_part(r.gate, ':', 1) AS verdict, count(*) AS times
+        FROM (SELECT gate FROM runs WHERE tenant_id = :tenant ORDER BY id DESC LIMIT :newest) AS r
+        WHERE r.gate IS NOT NULL GROUP BY verdict
+        """
+    )
+    rows = (await connection.execute(statement, {"tenant": tenant_id, "newest": newest})).all()
+    return {row.verdict: row.times for row in rows}
 
 
 def of_job(table: Any, tenant_id: str, job_id: str) -> Any:

@@ -165,7 +165,12 @@ READ_DEFINITIONS = """
     JOIN job_versions v ON v.tenant_id = wanted.tenant_id AND v.bucket = wanted.bucket
          AND v.job_id = wanted.job_id AND v.version = wanted.version
     """
-READ_LIMITS = "SELECT t.*, clock_timestamp() AS now_at FROM tenants t WHERE t.id = ANY($1::text[])"
+# The switches of planning stand in the same answer: every decision obeys them as they are at that moment.
+READ_LIMITS = """
+    SELECT t.*, clock_timestamp() AS now_at,
+           (SELECT array_agg(f.value) FROM flags f WHERE f.name = 'planner' AND f.scope IN ('', t.id)) AS planner_flags
+    FROM tenants t WHERE t.id = ANY($1::text[])
+    """
 READ_HINTS = f"""
     SELECT h.*
     FROM {_WANTED}
@@ -272,7 +277,12 @@ BACKLOG = text(
     """
     SELECT count(*) FILTER (WHERE ready_at <= statement_timestamp()) AS due,
            coalesce(extract(epoch FROM statement_timestamp() - min(ready_at)), 0) AS age,
-           (SELECT count(*) FROM schedules WHERE status = 'parked') AS parked
+           (SELECT count(*) FROM schedules WHERE status = 'parked') AS parked,
+           (SELECT coalesce(max((w.used + w.reserved) / nullif(CASE w.name
+                WHEN 'tokens_per_day' THEN t.tokens_per_day WHEN 'tokens_per_month' THEN t.tokens_per_month
+                WHEN 'sessions_per_day' THEN t.sessions_per_day ELSE t.sessions_per_month END, 0)::float8), 0)
+            FROM quota_windows w JOIN tenants t ON t.id = w.tenant_id
+            WHERE w.scope = '' AND w.closes_at > statement_timestamp()) AS quota_used
     FROM (SELECT ready_at FROM schedules WHERE ready_at <= statement_timestamp() LIMIT 100000) AS waiting
     """
 )

@@ -33,6 +33,7 @@ UNCHANGED = (
     "planning.done_seq",
     "planning.token",
     "planning.last_run_at",
+    "planning.next_analysis_at",
 )
 _unchanged = attrgetter(*UNCHANGED)
 _KEY = ("tenant_id", "bucket", "job_id")
@@ -51,6 +52,7 @@ _SCHEDULE = (
     "counted_runs",
     "plan_seq",
     "plan_ready_at",
+    "plan_gate",
 )
 _RUN_KEY = ("scheduled_for", "id")
 _RUN = (
@@ -65,6 +67,7 @@ _RUN = (
     "truncated",
     "retry_after",
     "decision",
+    "gate",
 )
 
 
@@ -137,6 +140,7 @@ def _row(step: tuple[Job, Run]) -> tuple[Any, ...]:
         schedule.counted_runs,
         planning.seq,
         planning.ready_at,
+        planning.gate,
         run.scheduled_for,
         run.id,
         run.status.value,
@@ -150,4 +154,5 @@ def _row(step: tuple[Job, Run]) -> tuple[Any, ...]:
         run.truncated,
         clean(run.retry_after),
         to_json(run.decision) if run.decision is not None else None,
+        clean(run.gate),
     )

@@ -72,7 +72,7 @@ from rubato.adapters.postgres.codec import (
     session_from,
     session_to,
 )
-from rubato.adapters.postgres.contexts import latest_decision, of_job, planning_context
+from rubato.adapters.postgres.contexts import gate_counts, latest_decision, of_job, planning_context, steered_jobs
 from rubato.adapters.postgres.engine import CALL_S, Link, LostRaceError, link_of, linked, transaction
 
 _ATTEMPTS = 3  # at a transaction that lost against another
@@ -380,6 +380,11 @@ class PostgresStore:
                 claims.append(PlanClaim(ref, row["plan_token"], row["plan_seq"], row["plan_ready_at"], context))
             return claims
 
+    async def steered_jobs(self, tenant_id: str | None, *, limit: int, after: JobRef | None = None) -> list[JobRef]:
+        """Return jobs with an active hint of a planner or a rule."""
+        async with self._transaction() as connection:
+            return await steered_jobs(connection, tenant_id, limit=limit, after=after)
+
     async def add_session(self, session: Session) -> None:
         """Store a session that wrote no hints."""
         async with self._transaction() as connection:
@@ -472,6 +477,11 @@ class PostgresStore:
             raise NotFound(f"There is no session {session_id}.")
         return session_from(row)
 
+    async def gate_counts(self, tenant_id: str, *, newest: int) -> dict[str, int]:
+        """Return how often the gate gave each verdict."""
+        async with self._transaction() as connection:
+            return await gate_counts(connection, tenant_id, newest)
+
     async def latest_decision(self, tenant_id: str, job_id: str) -> Decision | None:
         """Return the decision in force."""
         async with self._transaction() as connection:
@@ -481,7 +491,7 @@ class PostgresStore:
         """Return figures for the gauges."""
         async with self._transaction() as connection:
             row = (await connection.execute(queries.BACKLOG)).mappings().one()
-        return Backlog(row["due"], float(row["age"]), row["parked"])
+        return Backlog(row["due"], float(row["age"]), row["parked"], float(row["quota_used"]))
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:

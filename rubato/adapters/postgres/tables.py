@@ -16,6 +16,7 @@ from sqlalchemy import (
     DateTime,
     Double,
     ForeignKeyConstraint,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -74,6 +75,7 @@ tenants = Table(
     Column("tokens_per_day", BigInteger, nullable=False, server_default=text("500000")),
     Column("tokens_per_month", BigInteger, nullable=False, server_default=text("10000000")),
     Column("sessions_per_day", BigInteger, nullable=False, server_default=text("20000")),
+    Column("sessions_per_month", BigInteger, nullable=False, server_default=text("400000")),
     Column("sessions_per_job_hour", BigInteger, nullable=False, server_default=text("720")),
     Column("suspended_reason", Text),
     Column("created_at", Instant, nullable=False, server_default=text("now()")),
@@ -224,6 +226,8 @@ schedules = Table(
     Column("plan_token", BigInteger, nullable=False),
     Column("plan_ready_at", Instant),
     Column("plan_last_run_at", Instant),
+    Column("plan_analysis_at", Instant),
+    Column("plan_gate", LargeBinary),
     Column("deleted_at", Instant),
     ForeignKeyConstraint(["tenant_id", "bucket", "job_id"], ["jobs.tenant_id", "jobs.bucket", "jobs.id"]),
     _one_of("status", JobStatus, "status"),
@@ -272,6 +276,7 @@ runs = Table(
     Column("session_id", Identifier),
     Column("test_token", BigInteger),
     Column("test_lease_until", Instant),
+    Column("gate", Text),
     _one_of("status", RunStatus, "status"),
     _one_of("trigger", Trigger, "trigger"),
     _one_of("kind", SlotKind, "kind"),
@@ -376,6 +381,9 @@ sessions = Table(
     Column("error", Text),
     Column("hint_ids", Json, nullable=False),
     Column("decision", Json),
+    Column("woken_by", Text),
+    Column("mode", Text),
+    Column("cost_usd", Double),
     ForeignKeyConstraint(["tenant_id", "bucket", "job_id"], ["jobs.tenant_id", "jobs.bucket", "jobs.id"]),
     _one_of("outcome", Outcome, "outcome"),
     Index("ix_sessions_tenant", "tenant_id", "id"),
@@ -392,6 +400,8 @@ quota_windows = Table(
     Column("used", BigInteger, nullable=False, server_default=text("0")),
     Column("reserved", BigInteger, nullable=False, server_default=text("0")),
     ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+    Index("ix_quota_windows_jobs", "closes_at", postgresql_where=text("scope <> ''")),
+    Index("ix_quota_windows_open", "closes_at", postgresql_where=text("scope = ''")),
 )
 
 quota_reservations = Table(
@@ -406,4 +416,52 @@ quota_reservations = Table(
     Column("opened_hour", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
     ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+    Index("ix_quota_reservations_expires", "expires_at"),
+)
+
+_CEILINGS = "'tokens_per_day', 'tokens_per_month', 'sessions_per_day', 'sessions_per_month'"
+
+quota_ceilings = Table(
+    "quota_ceilings",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+    CheckConstraint(f"name IN ({_CEILINGS})", name="name"),
+    CheckConstraint("value >= 0", name="value"),
+)
+
+quota_ceiling_windows = Table(
+    "quota_ceiling_windows",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("opened_at", Instant, primary_key=True),
+    Column("closes_at", Instant, nullable=False),
+    Column("used", BigInteger, nullable=False, server_default=text("0")),
+    Column("reserved", BigInteger, nullable=False, server_default=text("0")),
+)
+
+flags = Table(
+    "flags",
+    metadata,
+    Column("scope", Identifier, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Column("changed_by", Text, nullable=False),
+    Column("reason", Text),
+    CheckConstraint("name <> 'planner' OR value IN ('off', 'shadow', 'on')", name="planner"),
+)
+
+flag_changes = Table(
+    "flag_changes",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("scope", Identifier, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("old_value", Text),
+    Column("new_value", Text, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Column("changed_by", Text, nullable=False),
+    Column("reason", Text),
+    Index("ix_flag_changes_scope", "scope", "id"),
 )

@@ -1,0 +1,81 @@
+"""Switches over the API: read by all of a tenant, turned by its admins, explained while on paper only."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from core.sessions import Proposal
+from tests.integration.apis import KEYS, face
+from tests.unit.loop import interval_proposal
+
+
+async def test_nobody_has_turned_anything_at_first() -> None:
+    async with face() as api:
+        listed = (await api.call("GET", "/api/v1/flags")).json()["data"]
+        assert [(each["name"], each["scope"], each["value"], each["changedAt"]) for each in listed] == [
+            ("planner", "everybody", "on", None),
+            ("planner", "tenant", "on", None),
+        ]
+
+
+async def test_a_member_reads_switches_and_turns_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KEYS, "cron_member", replace(KEYS["cron_a"], role="member"))
+    async with face() as api:
+        assert (await api.call("GET", "/api/v1/flags", key="cron_member")).status_code == 200
+        refused = await api.call("PUT", "/api/v1/flags/planner", {"value": "off"}, key="cron_member")
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        history = await api.call("GET", "/api/v1/flags/planner/changes", key="cron_member")
+        assert history.status_code == 403
+
+
+async def test_a_tenants_switch_is_its_own() -> None:
+    async with face() as api:
+        assert (await api.call("PUT", "/api/v1/flags/planner", {"value": "off"})).status_code == 200
+        theirs = (await api.call("GET", "/api/v1/flags", key="cron_b")).json()["data"]
+        assert [each["value"] for each in theirs] == ["on", "on"]
+        assert (await api.call("GET", "/api/v1/flags/planner/changes", key="cron_b")).json()["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"value": "maybe"}, "/value"),
+        ({"value": "off", "reason": "x" * 301}, "/reason"),
+        ({"value": None}, "/value"),
+        ({}, "/value"),
+        ({"value": "off", "scope": ""}, "/scope"),
+    ],
+)
+async def test_a_position_that_is_none_is_refused_by_name(body: Any, pointer: str) -> None:
+    async with face() as api:
+        answer = await api.call("PUT", "/api/v1/flags/planner", body)
+        assert answer.status_code == 400
+        assert [each["pointer"] for each in answer.json()["errors"]] == [pointer]
+
+
+async def test_the_explanation_of_a_shadow_says_what_would_have_happened() -> None:
+    proposals: list[Proposal] = [interval_proposal(10)]
+    async with face() as api:
+        await api.call("PUT", "/api/v1/flags/planner", {"value": "shadow"})
+        job = await api.job(minIntervalMs=5000)
+        await api.run_due()
+        api.planner.script.append(proposals)
+        await api.plans.run_once()
+        told = (await api.call("GET", f"/api/v1/jobs/{job['id']}/explanation")).json()
+        assert (told["plannerMode"], told["source"], told["activeHints"]) == ("shadow", "baseline_interval", [])
+        assert told["shadow"]["decision"]["source"] == "hint_interval"
+        assert [hint["state"] for hint in told["shadow"]["hints"]] == ["shadow"]
+        session = (await api.call("GET", f"/api/v1/jobs/{job['id']}/sessions")).json()["data"][0]
+        assert (session["mode"], session["wokenBy"]) == ("shadow", "first_runs")
+        run = (await api.call("GET", f"/api/v1/jobs/{job['id']}/runs")).json()["data"][0]
+        assert run["gate"] == "first_runs"
+
+
+async def test_asking_for_a_session_while_planning_is_off_says_why_not() -> None:
+    async with face() as api:
+        job = await api.job()
+        await api.call("PUT", "/api/v1/flags/planner", {"value": "off"})
+        answer = await api.call("POST", f"/api/v1/jobs/{job['id']}/plan")
+        assert (answer.status_code, answer.json()["code"]) == (409, "planner_off")
+        assert "GET /flags" in answer.json()["detail"]
