@@ -119,6 +119,8 @@ class Job(Answer):
     method: str | None
     headers_json: dict[str, str] | None
     body_json: Any
+    secret_headers: dict[str, str] | None = None
+    body_secret: Any = None
     target: str | None = None
     payload: Any = None
     baseline_cron: str | None
@@ -190,6 +192,7 @@ class Run(Answer):
     decision: Decision | None
     session_id: str | None
     discarded: bool
+    gate: str | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -205,6 +208,13 @@ class Bounds(Answer):
     minimum_from: str
 
 
+class Shadow(Answer):
+    """What a planner in shadow mode would have in force, and what would be decided if it were on."""
+
+    hints: list[Hint]
+    decision: Decision
+
+
 class Explanation(Decision):
     """The decision in force with what it stands on."""
 
@@ -214,6 +224,8 @@ class Explanation(Decision):
     baseline: dict[str, Any]
     bounds: Bounds
     active_hints: list[Hint]
+    planner_mode: str | None = None
+    shadow: Shadow | None = None
 
 
 class ForecastItem(Answer):
@@ -282,6 +294,9 @@ class Session(Answer):
     decision: Decision | None
     prompt_hash: str | None
     error: str | None
+    woken_by: str | None = None
+    mode: str | None = None
+    cost_usd: float | None = None
     messages: str | None = None
 
 
@@ -297,10 +312,19 @@ class QuotaWindow(Answer):
     remaining: int
 
 
+class Allowance(Answer):
+    """An allowance without a window of its own. `limit` None: there is none."""
+
+    name: str
+    limit: int | None
+    used: int | None
+
+
 class Quota(Answer):
-    """The tenant's open windows."""
+    """The tenant's open windows, and what else it is allowed."""
 
     data: list[QuotaWindow]
+    limits: list[Allowance] | None = None
 
 
 class Health(Answer):

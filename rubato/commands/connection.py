@@ -46,13 +46,18 @@ def service() -> Iterator[Client]:
     """Open a client of the configured service; what goes wrong within the block ends the command."""
     with failures():
         found = address(load().settings)
-        if found.api_key is None:
-            raise ConfigurationError(
-                "RUBATO_API_KEY is not set. Set it to a key of the service at "
-                f"{found.url}; on this machine `rubato dev` prints one and keeps it in its data folder."
-            )
-        with Client(found.url, found.api_key) as client:
+        with Client(found.url, required_key(found)) as client:
             yield client
+
+
+def required_key(found: Address) -> str:
+    """Return the key to a service. Raises ConfigurationError when there is none."""
+    if found.api_key is None:
+        raise ConfigurationError(
+            f"RUBATO_API_KEY is not set. Set it to a key of the service at {found.url}; "
+            "on this machine `rubato dev` prints one and keeps it in its data folder."
+        )
+    return found.api_key
 
 
 @contextmanager

@@ -41,7 +41,7 @@ Column = tuple[str, Callable[[Any], Any]]
 def show(answer: Answer, output: Format, rows: Callable[[Any], Mapping[str, Any]]) -> None:
     """Write one thing: `rows` gives what a table says of it."""
     if output is not Format.TABLE:
-        _write(answer.wire(), output)
+        render(answer.wire(), output)
         return
     table = _table(("", ""), headers=False)
     for name, value in rows(answer).items():
@@ -53,12 +53,28 @@ def show(answer: Answer, output: Format, rows: Callable[[Any], Mapping[str, Any]
 def show_list(answers: Sequence[Answer], output: Format, columns: Sequence[Column]) -> None:
     """Write several things, a row each."""
     if output is not Format.TABLE:
-        _write([answer.wire() for answer in answers], output)
+        render([answer.wire() for answer in answers], output)
         return
     table = _table([name for name, _ in columns])
     for answer in answers:
         table.add_row(*(_cell(read(answer)) for _, read in columns))
     _console().print(table)
+
+
+def render(value: Any, output: Format) -> None:
+    """Write a value as JSON or YAML."""
+    if output is Format.JSON:
+        write(_escaped(json.dumps(value, indent=2, ensure_ascii=False)))
+    else:
+        write(as_yaml(value), end="")
+
+
+def coloured(text: str, colour: str) -> str:
+    """Return text in a colour, on a terminal that has any."""
+    console = _console()
+    with console.capture() as written:
+        console.print(Text(clean(text), style=colour), end="")
+    return written.get()
 
 
 def write(text: str, *, end: str = "\n") -> None:
@@ -116,13 +132,6 @@ def _cell(value: Any) -> Text:
     if isinstance(value, list):
         return Text(clean(", ".join(str(each) for each in value)))
     return Text("" if value is None else clean(str(value)))
-
-
-def _write(value: Any, output: Format) -> None:
-    if output is Format.JSON:
-        write(_escaped(json.dumps(value, indent=2, ensure_ascii=False)))
-    else:
-        write(as_yaml(value), end="")
 
 
 def _escaped(text: str) -> str:

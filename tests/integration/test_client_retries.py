@@ -124,13 +124,17 @@ def test_nobody_there_is_said_with_what_to_do() -> None:
     assert "RUBATO_URL" in nobody.value.next_step
 
 
-def test_a_page_of_something_else_is_no_answer_of_the_services() -> None:
-    with scripted((404, {"content-type": "text/html"}, "<h1>nginx</h1>")) as server, client(server) as caller:
-        with pytest.raises(ClientError, match="is this the service's address"):
-            caller.get_health()
-    with scripted((200, {}, {"other": 1})) as server, client(server) as caller:
-        with pytest.raises(ServiceFault, match="upgrade one of the two"):
-            caller.get_health()
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        ((404, {"content-type": "text/html"}, "<h1>nginx</h1>"), "is this the service's address"),
+        ((200, {}, {"other": 1}), "upgrade one of the two"),
+    ],
+    ids=["a proxy's page", "another shape"],
+)
+def test_a_page_of_something_else_is_no_answer_of_the_services(reply: Any, words: str) -> None:
+    with scripted(reply) as server, client(server) as caller, pytest.raises(ClientError, match=words):
+        caller.get_health()
 
 
 def test_the_key_is_not_shown_with_the_client_or_its_errors() -> None:
