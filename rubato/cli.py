@@ -11,7 +11,7 @@ import typer
 
 from core.errors import ConfigurationError, RubatoError
 from rubato.adapters.logs import configure_logs, report_failure
-from rubato.commands import decisions, gitops, hints, jobs, keys, mcp, quota, runs, sessions
+from rubato.commands import decisions, doctor, gitops, hints, jobs, keys, mcp, quota, runs, sessions
 from rubato.settings import Loaded, Settings, load, render_table, render_values
 
 Answer = TypeVar("Answer")
@@ -26,7 +26,16 @@ config = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
 app.add_typer(config, name="config")
 for noun in (jobs, runs, hints, sessions, keys):
     app.add_typer(noun.app, name=noun.__name__.rpartition(".")[2])
-for verb in (decisions.explain, decisions.forecast, quota.quota, gitops.apply, gitops.export, gitops.schema, mcp.mcp):
+for verb in (
+    doctor.doctor,
+    decisions.explain,
+    decisions.forecast,
+    gitops.apply,
+    gitops.export,
+    gitops.schema,
+    quota.quota,
+    mcp.mcp,
+):
     app.command()(verb)
 planning = typer.Typer(help="Switch planning, and bound its cost.", no_args_is_help=True)
 app.add_typer(planning, name="planning")
