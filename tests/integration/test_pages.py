@@ -38,6 +38,16 @@ def test_the_page_about_the_command_line(rubato: Command, tmp_path: Path) -> Non
         typed(rubato, line, tmp_path)
 
 
+def test_the_tour_in_the_readme(rubato: Command, tmp_path: Path) -> None:
+    ok(rubato("jobs", "create", "Queue", "https://example.com", "--key", "demo-queue", "--every", "1m"))
+    tour = (ROOT / "README.md").read_text().partition("## A tour")[2].partition("```sh\n")[2].partition("```")[0]
+    alias, *lines = tour.splitlines()
+    assert alias.startswith("alias rubato=")
+    assert len(lines) > 5
+    for line in lines:
+        typed(rubato, line, tmp_path)
+
+
 def test_the_page_shows_a_refusal_as_it_is(rubato: Command) -> None:
     (shown,) = [block for block in blocks("cli.md", "") if block.startswith("rubato:")]
     told = rubato("jobs", "create", "x", "https://shop.example.com", "--cron", "61 * * * *").err
