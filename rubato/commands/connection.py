@@ -82,8 +82,7 @@ def report(error: ClientError) -> None:
     _say(str(error))
     if isinstance(error, ApiError):
         for each in error.errors:
-            if each.detail != str(error):
-                say(f"  {each.where or 'body'}: {each.detail}")
+            say(f"  {each.where or 'body'}: {each.detail}" if each.detail != str(error) else f"  Field: {each.where}")
     say(f"  Next: {error.next_step}")
     if isinstance(error, ApiError) and error.request_id:
         say(f"  Request: {error.request_id} ({error.status} {error.code})")

@@ -23,6 +23,7 @@ from rich.text import Text
 from rubato.client.models import Answer
 
 _WIDE = 100_000  # columns: off a terminal lines are as long as they are
+_OBEYED = re.compile(r"[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -104,8 +105,18 @@ def status(text: str) -> Any:
 
 def as_yaml(value: Any) -> str:
     """Write YAML that keeps the order of fields."""
-    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
-    return text
+    return _escaped(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text with characters that a terminal would obey, so that they can be escaped."""
+
+
+def _quoted(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if _OBEYED.search(text) else None)
+
+
+_Dumper.add_representer(str, _quoted)
 
 
 def _console() -> Console:
@@ -135,5 +146,5 @@ def _cell(value: Any) -> Text:
 
 
 def _escaped(text: str) -> str:
-    """Escape what JSON may hold and a terminal would obey; JSON itself escapes the rest."""
-    return re.sub(r"[\x7f-\x9f\u202a-\u202e\u2066-\u2069]", lambda found: f"\\u{ord(found[0]):04x}", text)
+    """Escape what JSON and YAML may hold and a terminal would obey; they escape the rest themselves."""
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -5,9 +5,11 @@ caller's key, which goes to the REST API as it came, so that a tenant sees throu
 one. A request without a key is answered 401 before any protocol is spoken.
 """
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -35,7 +37,7 @@ async def serve_stdio(url: str, api_key: str) -> None:
 async def serve_http(url: str, *, host: str, port: int) -> None:
     """Serve assistants at http://host:port/mcp until a signal."""
     config = uvicorn.Config(http_app(url, host=host), host=host, port=port, log_config=None, access_log=False)
-    await uvicorn.Server(config).serve()
+    await _Server(config).serve()
 
 
 def http_app(url: str, *, host: str = "127.0.0.1") -> ASGIApp:
@@ -59,6 +61,22 @@ def build(connect: Connect) -> MCPServer[Any]:
     )
     install(server, connect)
     return server
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that ends well on a signal, instead of raising it again when it has stopped."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on SIGINT and SIGTERM."""
+        loop = asyncio.get_running_loop()
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(each, self._end)
+        yield
+
+    def _end(self) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
 
 class KeyGate:
