@@ -11,7 +11,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from api import problems
 from api.dashboard import page
 from api.guards import PREFIX, RequestGate, check_request
-from api.routes import decisions, flags, health, hints, jobs, quota, runs, sessions
+from api.routes import decisions, flags, health, hints, jobs, quota, rules, runs, sessions
 from api.services import Services
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -34,7 +34,7 @@ def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastA
     )
     app.state.services = services
     problems.install(app)
-    for routes in (jobs, runs, hints, decisions, sessions, quota, flags, health):
+    for routes in (jobs, runs, hints, rules, decisions, sessions, quota, flags, health):
         app.include_router(routes.router, prefix=PREFIX)
     app.include_router(health.root)
     if services.anonymous_tenant is not None:

@@ -14,6 +14,7 @@ from core.sessions import Session
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
+from core.usecases.manage_rules import ManageRules
 from core.usecases.switch_planner import SwitchPlanner
 
 
@@ -43,6 +44,7 @@ class Services:
 
     jobs: ManageJobs
     hints: ManageHints
+    rules: ManageRules
     explain: Explain
     store: Store
     quota: Quota

@@ -98,6 +98,14 @@ class SlotKind(StrEnum):
     PROBE = "probe"
 
 
+class RuleState(StrEnum):
+    """Where a rule stands. Only an accepted one is evaluated."""
+
+    PROPOSED = "proposed"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+
 class PlannerMode(StrEnum):
     """Whether a planner may steer a job: not at all, only on paper, or within its grants."""
 
@@ -265,12 +273,26 @@ class Planning:
 
 
 @record
+class RuleProgress:
+    """How far a rule has come with the responses so far; one at rest has none.
+
+    `is_active`: it has taken effect. `runs` and `since`: for how many runs in a row, and from when on, the condition
+    has held that would change that; `runs` stops at what the rule asks for.
+    """
+
+    is_active: bool
+    runs: int = 0
+    since: datetime | None = None
+
+
+@record
 class Schedule:
     """The narrow, often-written half of a job.
 
     `token` rises with each claim and each revocation. `handled_through` is the last handled baseline slot.
     `failures` counts failed *baseline* runs in a row. `edited_at` and `resumed_at` are the last edit of schedule
-    fields and the last resume; fires up to them are past. `counted_runs` counts towards `max_runs`.
+    fields and the last resume; fires up to them are past. `counted_runs` counts towards `max_runs`. `rules_seq` rises
+    with each change of the job's rules; 0: it never had one. `rule_progress` is by rule id.
     """
 
     created_at: datetime
@@ -296,6 +318,8 @@ class Schedule:
     parked_until: datetime | None = None
     parked_reason: str | None = None
     planning: Planning = Planning()
+    rules_seq: int = 0
+    rule_progress: Mapping[str, RuleProgress] = field(default_factory=dict)
 
     @property
     def ready_at(self) -> datetime | None:
@@ -479,4 +503,5 @@ class Limits:
     accelerated_runs_per_day: int = 2880
     pause_share: float = 0.25
     suspended: str | None = None  # why, when global or tenant-wide suspension is on
+    auto_accept_rules: bool = False  # a planner's rules take effect without a person's word
     planner: PlannerMode = PlannerMode.ON  # the lower of the switches for everybody and for the tenant

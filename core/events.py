@@ -98,6 +98,15 @@ class HintWritten:
 
 
 @record
+class RulesMatched:
+    """A settled run met the conditions of so many of its job's rules."""
+
+    tenant_id: str
+    job_id: str
+    count: int
+
+
+@record
 class SessionEnded:
     """A planner session ended."""
 
@@ -150,6 +159,7 @@ Event = (
     | StaleWriteRefused
     | JobParked
     | HintWritten
+    | RulesMatched
     | SessionEnded
     | QuotaDenied
     | LoopTurned

@@ -11,7 +11,9 @@ import json
 import re
 import struct
 from collections.abc import Iterable
+from functools import lru_cache
 from math import isfinite, log2
+from operator import itemgetter
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -21,10 +23,12 @@ NUMBER_STEP, NUMBER_UNIT = 21, 0.01  # 64 steps a doubling: 21 are a quarter mor
 LATENCY_STEP, LATENCY_UNIT = 128, 50.0  # two doublings; below 50 ms there is nothing to tell
 NOISY_AT, NOISE_CAP, MOVED_BY = 6, 12, 2  # three moves in a row make noise of a field; a dozen still runs unmake it
 
-STATUS, LATENCY, SHAPE = "status", "latency", "its fields"  # names of a target's own fields begin with a slash
+# Names of a target's own fields begin with a slash.
+STATUS, LATENCY, SHAPE, ERROR = "status", "latency", "its fields", "the error"
 
 _FIELD = struct.Struct("<IHB")
 _SIGNS = struct.Struct("<IHBIHB")  # the first two fields, which every state begins with: status and latency
+_ERROR_PATH = crc32(ERROR.encode())
 _encode = json.JSONEncoder(sort_keys=True).encode
 _SCORE, _NOISY, _UP, _DOWN = 0b0000_1111, 0b0001_0000, 0b0010_0000, 0b0100_0000
 _NOISE_NAME = re.compile(
@@ -52,8 +56,12 @@ class Compared(NamedTuple):
     restless: bool
 
 
-def compare(before: bytes, answer: Iterable[tuple[str, Any]]) -> Compared:
-    """Hold an answer's fields (name, value) against the state kept of the answers before. Never raises."""
+def compare(before: bytes, answer: Iterable[tuple[str, Any]], *, is_failure: bool = False) -> Compared:
+    """Hold an answer's fields (name, value) against the state kept of the answers before. Never raises.
+
+    What is known of healthy answers outlasts failures, and the last error's words outlast healthy answers: else noise
+    would have to be learned anew after each.
+    """
     known = {path: (value, mark) for path, value, mark in _FIELD.iter_unpack(before)}
     kept: dict[int, tuple[int, int]] = {}
     moved: list[str] = []
@@ -77,6 +85,9 @@ def compare(before: bytes, answer: Iterable[tuple[str, Any]]) -> Compared:
             if not mark & _NOISY:
                 moved.append(name)
             kept[path] = code, _moved(mark, rising=code > noticed, is_number=step > 0)
+    for path, outlasting in known.items():
+        if path not in kept and (is_failure or path == _ERROR_PATH):
+            kept[path] = outlasting
     fields = b"".join(_FIELD.pack(path, value, mark) for path, (value, mark) in kept.items())
     return Compared(fields, tuple(moved), tuple(stilled), any(mark & _SCORE for _, mark in kept.values()))
 
@@ -88,17 +99,18 @@ def signs_of(status: str, latency_ms: int) -> tuple[tuple[str, Any], tuple[str, 
 
 def shows_same_signs(before: bytes, status: str, latency_ms: int) -> bool:
     """Tell whether status and latency have not moved, at a tenth of the cost of comparing."""
-    _, noticed, _, _, pace, _ = _SIGNS.unpack_from(before)
-    same = noticed == crc32(status.encode()) & 0xFFFF
-    return same and abs(_scaled(latency_ms, LATENCY_UNIT) - pace) < LATENCY_STEP
+    signs: tuple[int, ...] = _SIGNS.unpack_from(before)
+    noticed, pace = signs[1], signs[4]
+    return noticed == crc32(status.encode()) & 0xFFFF and abs(_scaled(latency_ms, LATENCY_UNIT) - pace) < LATENCY_STEP
 
 
 def fields_of(text: str) -> list[tuple[str, Any]]:
     """Return the fields of a body: a JSON document's leaves, the pairs of one that was cut, or a text's lines. What is
     known to be noise (moments, request ids) is left out. The shape, what names there are, is a field too, so that names
     which are new at every run are noise as well."""
-    found = sorted(_fields(text), key=lambda field: field[0])
-    return [(SHAPE, "\n".join([name for name, _ in found])), *found]
+    found = sorted(_fields(text), key=itemgetter(0))
+    names = "\n".join([name for name, _ in found]).encode("utf-8", "replace")
+    return [(SHAPE, str(crc32(names))), *found]
 
 
 def _fields(text: str) -> list[tuple[str, Any]]:
@@ -123,14 +135,14 @@ def _leaves(value: Any, name: str, depth: int, found: list[tuple[str, Any]]) -> 
     elif isinstance(value, list):
         found.append((f"{name}/length", len(value)))
         found.append((f"{name}/items", sum(crc32(_bytes(_repeatable(item, depth))) for item in value)))
-    elif not _NOISE_NAME.search(name):
+    elif not _is_noise(name):
         found.append((name, value))
 
 
 def _repeatable(value: Any, depth: int) -> Any:
     """Return an array's item without the noise in it."""
     if isinstance(value, dict) and depth < DEEPEST:
-        return {key: _repeatable(inner, depth + 1) for key, inner in value.items() if not _NOISE_NAME.search(key)}
+        return {key: _repeatable(inner, depth + 1) for key, inner in value.items() if not _is_noise(key)}
     return value
 
 
@@ -140,9 +152,15 @@ def _pairs(text: str) -> list[tuple[str, Any]]:
     seen: dict[str, int] = {}
     for name, raw in _PAIR.findall(text):
         seen[name] = seen.get(name, 0) + 1
-        if not _NOISE_NAME.search(name):
+        if not _is_noise(name):
             found.append((f"/{name} {seen[name]}", _number(raw)))
     return found
+
+
+@lru_cache(1024)
+def _is_noise(name: str) -> bool:
+    """Tell whether a name says by itself that its value changes with every answer. A target's names repeat."""
+    return _NOISE_NAME.search(name) is not None
 
 
 def _number(raw: str) -> Any:
@@ -154,14 +172,14 @@ def _number(raw: str) -> Any:
 
 def _capped(answer: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Any]]:
     """Let what is beyond the cap share one field."""
-    rest, count = 0, 0
+    rest: list[str] = []
     for count, (name, value) in enumerate(answer, 1):
         if count < MOST_FIELDS:
             yield name, value
         else:
-            rest += crc32(_bytes([name, value]))
-    if count >= MOST_FIELDS:
-        yield "/the rest", f"{rest}"
+            rest.append(f"{name}={value!r}")
+    if rest:
+        yield "/the rest", str(crc32("\n".join(rest).encode("utf-8", "replace")))
 
 
 def _code(name: str, value: Any) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from core.entities import Author, Hint, HintKind, RunStatus, Slot, SlotKind, Source
-from core.fingerprint import LATENCY, STATUS, Compared, compare, fields_of, shows_same_signs, signs_of
+from core.fingerprint import ERROR, LATENCY, STATUS, Compared, compare, fields_of, shows_same_signs, signs_of
 from core.hints import is_active
 from core.record import record
 
@@ -106,11 +106,18 @@ def judge_run(
     if checksum == head.body and fields and not head.restless and shows_same_signs(fields, status, latency_ms):
         seen = Compared(fields, (), (), restless=False)
     else:
-        seen = compare(fields, [*signs_of(status, latency_ms), *(fields_of(answer.body) if answer.body else ())])
+        is_failure = answer.status is not RunStatus.SUCCEEDED
+        seen = compare(fields, [*signs_of(status, latency_ms), *_said(answer.body, is_failure)], is_failure=is_failure)
     verdict, why = _verdict(head, answer, seen.moved, seen.stilled, streak, ending, next_analysis_at, now, covered)
     after = _Head(_VERSION, head.job_version, min(head.runs + 1, FIRST_RUNS), streak, ending, checksum, seen.restless)
     is_same = after == head and seen.fields is fields
     return Judgement(verdict, why, state if is_same else _HEAD.pack(*after) + seen.fields)
+
+
+def _said(body: str | None, is_failure: bool) -> Iterable[tuple[str, object]]:
+    if not body:
+        return ()
+    return ((ERROR, body),) if is_failure else fields_of(body)
 
 
 def _unpack(state: bytes, job_version: int) -> tuple[_Head, bytes]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import product
 
-from core.entities import Author, Definition, Hint, HintKind, HintState, Limits, PlannerMode
+from core.entities import Author, Decision, Definition, Hint, HintKind, HintState, Limits, PlannerMode
 from core.modes import mode_of
 from core.record import evolve
 
@@ -46,6 +46,12 @@ def supersede(hints: Sequence[Hint], new: Hint, now: datetime) -> list[Hint]:
 def end(hint: Hint, state: HintState, at: datetime, reason: str) -> Hint:
     """Return the hint in a final state."""
     return evolve(hint, state=state, ended_at=at, end_reason=reason)
+
+
+def with_outcome(hint: Hint, decision: Decision | None) -> Hint:
+    """Return the hint with what it got, if the decision is its own."""
+    won = decision is not None and decision.hint_id == hint.id and hint.state is HintState.ACTIVE
+    return evolve(hint, applied=decision.next_run_at) if won and decision is not None else hint
 
 
 def expired(hints: Iterable[Hint], now: datetime) -> list[Hint]:

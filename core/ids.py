@@ -31,6 +31,11 @@ def session_id(created_at: datetime, entropy: str) -> str:
     return f"ses_{_encode(created_at)}{entropy}"
 
 
+def rule_id(created_at: datetime, entropy: str) -> str:
+    """Return a rule's id: sorts by creation."""
+    return f"rule_{_encode(created_at)}{entropy}"
+
+
 def run_id(slot: datetime, entropy: str) -> str:
     """Return a run's id. It begins with the slot, which is half of the run's key in the store."""
     return f"run_{_encode(slot)}{entropy}"

@@ -7,6 +7,7 @@ from typing import Any
 
 from core.entities import Decision, Hint, HintKind, Job, Limits, PlannerMode, Run
 from core.record import record
+from core.rules import Rule, RuleDraft
 
 
 class Outcome(StrEnum):
@@ -96,7 +97,8 @@ class RunWindow:
 class PlanningContext:
     """All a planner may know: one job. `runs` newest first; `siblings` the latest run of each other job of its group,
     by name. `decision` is the one in force. `hints` are active; `past_hints` are the planner's own of the last day
-    that have ended, newest first, and planners' and rules' pauses of the last seven days."""
+    that have ended, newest first, and planners' and rules' pauses of the last seven days. `rules`: the job's, in every
+    state."""
 
     now: datetime
     job: Job
@@ -105,6 +107,7 @@ class PlanningContext:
     runs: Sequence[Run]
     siblings: Sequence[tuple[str, Run]] = ()
     decision: Decision | None = None
+    rules: Sequence[Rule] = ()
     past_hints: Sequence[Hint] = ()
     windows: Sequence[RunWindow] = ()
 
@@ -113,7 +116,8 @@ class PlanningContext:
 class Plan:
     """What a planner returns. It never raises for a model's faults: they are outcomes.
 
-    `messages` is the conversation as JSON text; `input_summary` what the model was shown, without secrets.
+    `rules`: what it would have as rules; they wait for a person's word. `messages` is the conversation as JSON text;
+    `input_summary` what the model was shown, without secrets.
     `retry_in`: the server asked to be left alone for so long. `charged_model`: whose tokens `usage` counts, if another
     than `model` answered in the end.
     """
@@ -123,6 +127,7 @@ class Plan:
     model: str
     input_summary: str
     proposals: tuple[Proposal, ...] = ()
+    rules: tuple[RuleDraft, ...] = ()
     calls: tuple[ToolCall, ...] = ()
     usage: Usage = Usage()
     reasoning: str | None = None

@@ -4,7 +4,7 @@ docs/state_machine.md is rendered from here by a test."""
 from collections.abc import Mapping
 from typing import Any
 
-from core.entities import HintState, JobStatus, RunStatus
+from core.entities import HintState, JobStatus, RuleState, RunStatus
 from core.errors import Conflict
 
 JOB: Mapping[tuple[JobStatus, str], JobStatus] = {
@@ -41,6 +41,14 @@ HINT: Mapping[tuple[HintState, str], HintState] = {
 }
 
 
+RULE: Mapping[tuple[RuleState, str], RuleState] = {
+    (RuleState.PROPOSED, "accept"): RuleState.ACCEPTED,
+    (RuleState.PROPOSED, "reject"): RuleState.REJECTED,
+    (RuleState.ACCEPTED, "reject"): RuleState.REJECTED,
+    (RuleState.REJECTED, "accept"): RuleState.ACCEPTED,
+}
+
+
 def after_run_event(status: RunStatus, event: str) -> RunStatus:
     """Return a run's next status. Raises Conflict("run_finished") where the table has no such step."""
     try:
@@ -56,6 +64,7 @@ def render() -> str:
         ("Job", JOB),
         ("Run", RUN),
         ("Hint", HINT),
+        ("Rule", RULE),
     )
     for noun, table in tables:
         lines += ["", f"## {noun}", "", "| from | event | to |", "|---|---|---|"]

@@ -6,7 +6,7 @@ from typing import Any
 from core.entities import Definition, RunStatus
 from core.ports.dispatcher import HttpResult
 
-_MISSING = object()
+MISSING = object()  # what `point` returns for nothing; equals nothing else
 
 
 def judge(definition: Definition, result: HttpResult) -> tuple[RunStatus, str | None]:
@@ -23,7 +23,7 @@ def judge(definition: Definition, result: HttpResult) -> tuple[RunStatus, str | 
         found = point(json.loads(result.body or ""), success.json_pointer)
     except (ValueError, RecursionError):
         return RunStatus.FAILED, "The response is not JSON, and success.jsonPointer needs it"
-    if found is _MISSING:
+    if found is MISSING:
         return RunStatus.FAILED, f"The response has nothing at {success.json_pointer}"
     if success.has_equals and (found != success.equals or isinstance(found, bool) != isinstance(success.equals, bool)):
         return RunStatus.FAILED, f"The response's {success.json_pointer} is not what success.equals wants"
@@ -39,5 +39,5 @@ def point(document: Any, pointer: str) -> Any:
         elif isinstance(document, list) and token.isascii() and token.isdigit() and int(token) < len(document):
             document = document[int(token)]
         else:
-            return _MISSING
+            return MISSING
     return document

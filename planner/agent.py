@@ -1,9 +1,9 @@
 """The agent: the catalogue's tools with strict schemas, collected on a workbench, committed by nobody here."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_ai import (
     Agent,
     FunctionToolset,
@@ -18,7 +18,7 @@ from pydantic_ai.capabilities import Hooks
 
 from core.sessions import Verdict
 from planner.prompt import instructions
-from tools import concluding, proposing, reading
+from tools import concluding, proposing, proposing_rules, reading
 from tools.workbench import Answer, Workbench
 
 STAGED = "Staged; nothing more to say."
@@ -38,6 +38,19 @@ Reason = Annotated[str, Field(strict=True, min_length=1, max_length=proposing.LO
 IntervalMs = Annotated[int, Field(strict=True, ge=1, le=proposing.LONGEST_INTERVAL_MS)]
 TtlMs = Annotated[int, Field(strict=True, ge=proposing.SHORTEST_TTL_MS, le=proposing.LONGEST_TTL_MS)]
 Instant = Annotated[str, Field(strict=True, min_length=10, max_length=40)]
+
+
+class Condition(BaseModel):
+    """One comparison of a rule. `exists` and `absent` take null as their value."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    field: Annotated[str, Field(max_length=300)]
+    op: Literal["eq", "ne", "gt", "ge", "lt", "le", "exists", "absent"]
+    value: str | bool | int | float | None
+
+
+Conditions = Annotated[list[Condition], Field(min_length=1, max_length=proposing_rules.MOST_CONDITIONS)]
 
 
 def _carry_out(
@@ -95,6 +108,45 @@ def _clear_hints(ctx: RunContext[Workbench], reason: Reason) -> str:
         reason: Why they are no longer needed.
     """
     return _carry_out(ctx, proposing.clear_hints, {"reason": reason}, proposes=True)
+
+
+@_toolset.tool(name="propose_rule")
+def _propose_rule(
+    ctx: RunContext[Workbench],
+    conditions: Conditions,
+    match: Literal["all", "any"],
+    until: Conditions | None,
+    for_runs: Annotated[int, Field(strict=True, ge=1, le=1000)],
+    for_ms: Annotated[int, Field(strict=True, ge=0, le=604_800_000)],
+    interval_ms: IntervalMs | None,
+    pause_ms: TtlMs | None,
+    reason: Reason,
+) -> str:
+    """Propose a rule that sets a tempo whenever answers meet conditions, without asking you again.
+
+    A person must accept it before it takes effect. Propose one only where the owner's intent asks for it.
+
+    Args:
+        conditions: Each compares a field (a JSON pointer such as /queue_depth, or status_code, duration_ms, outcome).
+        match: `all` or `any` of the conditions.
+        until: What must all hold, besides, before it lets go again; null for nothing more.
+        for_runs: For how many runs in a row they must hold first.
+        for_ms: For how long they must hold first, in milliseconds; 0 for at once.
+        interval_ms: The tempo while they hold, in milliseconds; null for a pause.
+        pause_ms: How long to pause, in milliseconds; null for a tempo.
+        reason: The part of the owner's intent that asks for it.
+    """
+    arguments = {
+        "conditions": [each.model_dump() for each in conditions],
+        "match": match,
+        "until": [each.model_dump() for each in until] if until is not None else None,
+        "for_runs": for_runs,
+        "for_ms": for_ms,
+        "interval_ms": interval_ms,
+        "pause_ms": pause_ms,
+        "reason": reason,
+    }
+    return _carry_out(ctx, proposing_rules.propose_rule, arguments, proposes=True)
 
 
 @_toolset.tool(name="get_latest_response")

@@ -164,6 +164,7 @@ async def run_session(
         model=_answered_by(messages) or name,
         input_summary=prompt,
         proposals=tuple(bench.staged) if outcome is Outcome.COMPLETED else (),
+        rules=tuple(bench.rules) if outcome is Outcome.COMPLETED else (),
         calls=tuple(bench.calls),
         usage=Usage() if is_free else _usage(messages, ended),
         reasoning=reasoning[:2000] if reasoning else None,

@@ -26,6 +26,7 @@ from planner.evidence import (
     same_answer,
     threshold_of,
 )
+from planner.intent import rule_proposals
 
 OFFLINE = "offline-1"
 
@@ -60,8 +61,11 @@ def offline_model(context: PlanningContext) -> FunctionModel:
         asked_before = any(isinstance(message, ModelResponse) for message in messages)
         advice = advise(context)
         parts = [ToolCallPart("conclude", _conclusion(advice, context))]
-        if advice.tool is not None and not asked_before:
-            parts.insert(0, ToolCallPart(advice.tool, advice.arguments or {}))
+        if not asked_before:
+            proposals = [ToolCallPart("propose_rule", each) for each in rule_proposals(context)]
+            if advice.tool is not None:
+                proposals.append(ToolCallPart(advice.tool, advice.arguments or {}))
+            parts = [*proposals, *parts]
         return ModelResponse(parts, model_name=OFFLINE)
 
     return FunctionModel(answer, model_name=OFFLINE)

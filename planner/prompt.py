@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from importlib.resources import files
 
-from core.entities import CronBaseline, Decision, Hint, HintState, IntervalBaseline, Run
+from core.entities import CronBaseline, Decision, Hint, HintState, IntervalBaseline, RuleState, Run
 from core.gate import GateVerdict
 from core.governor import effective_bounds
 from core.modes import mode_of
@@ -56,6 +56,7 @@ def describe_job(context: PlanningContext) -> str:
         "last_start": instant(start) if start else "never",
         "decision": _decision(context.decision),
         "hints": "\n".join(_hint(hint, context.now) for hint in context.hints[:_MOST_HINTS]) or "- none",
+        "rules": _rules(context),
         "past_hints": _past_hints(context),
         "windows": "\n".join(map(_window, context.windows)) or "- none yet",
         "siblings": _siblings(context.siblings),
@@ -128,6 +129,13 @@ def _past_hints(context: PlanningContext) -> str:
         ago = duration(max(context.now - ended, _NONE))
         lines.append(f"- {_what(hint)}: {hint.state}{after}, {ago} ago; {came}")
     return "\n".join(lines) or "- none"
+
+
+def _rules(context: PlanningContext) -> str:
+    """Count the rules, without a word of them: what a model wrote is never prompted again."""
+    states = [rule.state for rule in context.rules]
+    accepted, waiting = states.count(RuleState.ACCEPTED), states.count(RuleState.PROPOSED)
+    return f"{accepted} in force, {waiting} proposed and waiting for a person"
 
 
 def _window(window: RunWindow) -> str:

@@ -26,6 +26,7 @@ from core.quota import Price
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
+from core.usecases.manage_rules import ManageRules
 from core.usecases.plan_due import PlanDue
 from core.usecases.run_due import RunDue
 from core.usecases.switch_planner import SwitchPlanner
@@ -324,6 +325,7 @@ def _services(
     return Services(
         jobs=ManageJobs(shared.store, shared.cron, shared.ids),
         hints=ManageHints(shared.store, shared.cron, shared.ids),
+        rules=ManageRules(shared.store, shared.cron, shared.ids),
         explain=Explain(shared.store, shared.cron),
         store=shared.store,
         quota=shared.quota,

@@ -11,7 +11,7 @@ import argparse
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,6 +30,7 @@ class LoopbackModel:
     url: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)
     seen_file: Path | None = None
+    reply: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -38,15 +39,21 @@ class LoopbackModel:
             if self.seen_file is not None:
                 with self.seen_file.open("a") as file:
                     file.write(json.dumps(request) + "\n")
+            if self.reply is not None:
+                return self.reply(request)
             return self.script.pop(0) if len(self.script) > 1 else self.script[0]
 
 
 @contextmanager
 def loopback_model(
-    script: list[dict[str, Any]], *, port: int = 0, seen_file: Path | None = None
+    script: list[dict[str, Any]],
+    *,
+    port: int = 0,
+    seen_file: Path | None = None,
+    reply: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> Iterator[LoopbackModel]:
-    """Serve a script for the length of the block."""
-    state = LoopbackModel(list(script), seen_file=seen_file)
+    """Serve a script for the length of the block; or what `reply` makes of each request."""
+    state = LoopbackModel(list(script), seen_file=seen_file, reply=reply)
     server = _serve(state, port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

@@ -1,6 +1,6 @@
 """The tools by name: one list for the agent, the prompt and the docs."""
 
-from tools import concluding, proposing, reading
+from tools import concluding, proposing, proposing_rules, reading
 
 READING = {
     "get_latest_response": reading.get_latest_response,
@@ -12,6 +12,7 @@ PROPOSING = {
     "propose_next_time": proposing.propose_next_time,
     "pause_until": proposing.pause_until,
     "clear_hints": proposing.clear_hints,
+    "propose_rule": proposing_rules.propose_rule,
 }
 CONCLUDING = {"conclude": concluding.conclude}
 CATALOGUE = {**READING, **PROPOSING, **CONCLUDING}

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from core.entities import HintKind
+from core.rules import RuleDraft
 from core.sessions import Conclusion, PlanningContext, Proposal, ToolCall, Verdict
 
 
@@ -23,6 +24,7 @@ class Workbench:
     context: PlanningContext
     shortest_look: timedelta = timedelta(minutes=1)  # that a planner may ask for; less would buy a session a run
     staged: list[Proposal] = field(default_factory=list)
+    rules: list[RuleDraft] = field(default_factory=list)
     calls: list[ToolCall] = field(default_factory=list)
     conclusion: Conclusion | None = None
 

@@ -13,6 +13,7 @@ from typing import Generic, Protocol, TypeVar
 from core.entities import Attempt, Decision, Definition, Hint, Job, JobStatus, Limits, Run, RunStatus
 from core.errors import RubatoError
 from core.record import record
+from core.rules import Rule
 from core.sessions import PlanningContext, Session
 
 
@@ -22,7 +23,7 @@ class Snapshot:
 
     `hints`: the active ones (those past their expiry too, until a transition ends them) and planners' and
     rules' pauses that ended within the last seven days. `run`: the run of the lease, or None.
-    `manual_run`: the row of the pending manual request, or None.
+    `manual_run`: the row of the pending manual request, or None. `rules`: all of the job's, oldest first.
     """
 
     job: Job
@@ -31,6 +32,7 @@ class Snapshot:
     now: datetime
     run: Run | None = None
     manual_run: Run | None = None
+    rules: tuple[Rule, ...] = ()
 
     @property
     def last_start_at(self) -> datetime | None:
@@ -44,7 +46,8 @@ class Change:
 
     A definition whose version is new is stored as a new version. `removed_runs`: ids of claimed, unsent rows.
     `cause`: run, registration, edit, pause, resume, hint, plan, run_now, delete, misfire, ...: with it the decision
-    is recorded (a decision that stands in a settled run is not recorded twice).
+    is recorded (a decision that stands in a settled run is not recorded twice). Rules are inserted, or replaced by id;
+    whoever changes them raises the schedule's `rules_seq`. `rule_matches`: how many rules' conditions the run met.
     """
 
     job: Job
@@ -55,6 +58,9 @@ class Change:
     decision: Decision | None = None
     session: Session | None = None
     attempts: tuple[Attempt, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    removed_rules: tuple[str, ...] = ()
+    rule_matches: int = 0
 
 
 Transition = Callable[[Snapshot], Change]
@@ -344,6 +350,14 @@ class Store(Protocol):
         after: tuple[str, ...] | None = None,
     ) -> Page[Hint]:
         """Return hints, newest first. Active: state active and not past expiry."""
+        ...
+
+    async def rules(self, tenant_id: str, job_id: str) -> list[Rule]:
+        """Return a job's rules in every state, oldest first; none for an unknown job."""
+        ...
+
+    async def rule(self, tenant_id: str, rule_id: str) -> Rule:
+        """Return one rule. Raises NotFound."""
         ...
 
     async def sessions(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from core.entities import Author, Hint, HintKind, HintState, PlannerMode, Slot
+from core.entities import Author, Hint, HintKind, HintState, PlannerMode, RuleState, Slot
 from core.errors import LeaseLostError
 from core.gate import AFTER_FAILURE, ANALYSIS_EVERY, LONGEST_ANALYSIS
 from core.grid import later
@@ -16,8 +16,10 @@ from core.ports.ids import Ids
 from core.ports.store import Change, Snapshot
 from core.record import evolve
 from core.reschedule import steer
+from core.rules import Rule, is_known, issues_of, room_for
 from core.sessions import Outcome, Plan, Proposal, Session
 from core.usecases.manage_hints import AFTER_NEXT_TIME, DEFAULT_INTERVAL_TTL, asked
+from core.usecases.manage_rules import new_rule
 
 
 def commit_plan(
@@ -43,7 +45,8 @@ def commit_plan(
     else:
         change = Change(snapshot.job, "plan", hints=changed)
     hints = tuple(_with_outcome(hint, change) for hint in change.hints)
-    stale = refusal is not None and bool(session.plan.proposals)
+    change = _with_rules(change, snapshot, session, refusal, ids)
+    stale = refusal is not None and bool(session.plan.proposals or session.plan.rules)
     session = evolve(
         session,
         plan=evolve(session.plan, outcome=Outcome.STALE, error=refusal) if stale else session.plan,
@@ -88,6 +91,24 @@ def _hints(snapshot: Snapshot, session: Session, state: HintState, refusal: str 
         hint = evolve(hint, proposed=asked(snapshot, hint))
         hints.append(hint if state is HintState.ACTIVE else end(hint, state, now, refusal or "shadow mode"))
     return hints
+
+
+def _with_rules(change: Change, snapshot: Snapshot, session: Session, refusal: str | None, ids: Ids) -> Change:
+    """Add the session's rules: they wait for a person's word, unless the tenant wants none. What the job has already,
+    has rejected before, has no room for or cannot have is left out."""
+    job, limits = snapshot.job, snapshot.limits
+    waiting = not limits.auto_accept_rules
+    state = RuleState.PROPOSED if waiting else RuleState.ACCEPTED
+    new: list[Rule] = []
+    for draft in () if refusal is not None else session.plan.rules:
+        rules = (*snapshot.rules, *new)
+        unfit = is_known(draft.terms, rules) or room_for(rules, waiting=waiting) is not None
+        if not unfit and not issues_of(draft.terms, job.definition, limits):
+            new.append(new_rule(snapshot, draft, Author.PLANNER, state, ids, session_id=session.id))
+    if not new:
+        return change
+    schedule = evolve(change.job.schedule, rules_seq=change.job.schedule.rules_seq + 1)
+    return evolve(change, job=evolve(change.job, schedule=schedule), rules=tuple(new))
 
 
 def _expiry(snapshot: Snapshot, proposal: Proposal) -> datetime:

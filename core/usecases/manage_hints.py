@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from core.entities import Author, Hint, HintKind, HintState, JobStatus, OnceBaseline
 from core.errors import Conflict, InvalidInput, Issue, NotFound
 from core.grid import later
-from core.hints import end, is_active, supersede
+from core.hints import end, is_active, supersede, with_outcome
 from core.ids import hint_id
 from core.ports.cron import Cron
 from core.ports.ids import Ids
@@ -123,7 +123,7 @@ def write_hint(snapshot: Snapshot, hint: Hint, *, cron: Cron, ids: Ids) -> Chang
         return impose_pause(snapshot, evolve(hint, proposed=hint.until, applied=hint.until), cron=cron, ids=ids)
     hint = evolve(hint, proposed=asked(snapshot, hint))
     change = steer(snapshot, (*supersede(snapshot.hints, hint, snapshot.now), hint), cause="hint", cron=cron)
-    return evolve(change, hints=tuple(_with_outcome(written, change) for written in change.hints))
+    return evolve(change, hints=tuple(with_outcome(written, change.decision) for written in change.hints))
 
 
 def asked(snapshot: Snapshot, hint: Hint) -> datetime | None:
@@ -131,12 +131,6 @@ def asked(snapshot: Snapshot, hint: Hint) -> datetime | None:
     if hint.interval is not None:
         return later(snapshot.last_start_at or snapshot.job.schedule.created_at, hint.interval)
     return hint.at or hint.until
-
-
-def _with_outcome(hint: Hint, change: Change) -> Hint:
-    decision = change.decision
-    won = decision is not None and decision.hint_id == hint.id and hint.state is HintState.ACTIVE
-    return evolve(hint, applied=decision.next_run_at) if won and decision is not None else hint
 
 
 def _is_persons_pause(hint: Hint) -> bool:

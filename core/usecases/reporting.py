@@ -1,13 +1,13 @@
 """What the run loop tells of a change: one event a thing that happened."""
 
-from core.entities import Run, RunStatus
-from core.events import JobParked, RunSettled, RunsSkipped
+from core.entities import Author, HintState, Run, RunStatus
+from core.events import HintWritten, JobParked, RulesMatched, RunSettled, RunsSkipped
 from core.ports.events import Events
 from core.ports.store import Change
 
 
 def report(change: Change, events: Events) -> None:
-    """Tell which runs ended, which were skipped, and whether the job was set aside."""
+    """Tell which runs ended, which were skipped, what rules made of them, and whether the job was set aside."""
     decision = change.decision
     clamps = tuple((clamp.bound, decision.source.value) for clamp in decision.clamps) if decision else ()
     for run in change.runs:
@@ -16,6 +16,11 @@ def report(change: Change, events: Events) -> None:
         elif run.status not in (RunStatus.CLAIMED, RunStatus.RUNNING):
             events.emit(settled(run, decision.source if decision else "none", clamps))
     job = change.job
+    if change.rule_matches:
+        events.emit(RulesMatched(job.tenant_id, job.id, change.rule_matches))
+    for hint in change.hints:
+        if hint.author is Author.RULE and (hint.ended_at is None or hint.state is HintState.SHADOW):
+            events.emit(HintWritten(hint.tenant_id, hint.job_id, hint.kind, hint.author, hint.state))
     if job.schedule.parked_reason is not None:
         events.emit(JobParked(job.tenant_id, job.id, job.schedule.parked_reason))
 

@@ -2,7 +2,7 @@
 
 from core.entities import Job, Run, RunStatus, Trigger
 from core.ids import webhook_id
-from core.ports.dispatcher import Dispatcher, HttpRequest
+from core.ports.dispatcher import Dispatcher, HttpRequest, HttpResult
 from core.record import record
 from core.usecases.begin import PLAIN_ATTEMPTS
 from core.usecases.settle import Finished, finish
@@ -26,7 +26,7 @@ class Sender:
         except Exception as error:  # noqa: BLE001 - whatever killed the process, this job is set aside
             reason = f"its run failed in a process of its own: {error}"
             return Finished(RunStatus.FAILED, error_message=f"Given up: {reason}"[:500]), reason
-        return finish(job.definition, result, excerpt_chars=EXCERPT_CHARS), None
+        return _finish(job, result), None
 
     async def send(self, job: Job, run: Run) -> Finished:
         """Send from this process. Nothing that a target or a client does escapes."""
@@ -35,9 +35,13 @@ class Sender:
         except Exception as error:  # noqa: BLE001 - a target that makes the client fail ends its run with a reason
             return Finished(RunStatus.FAILED, error_message=f"The request could not be sent: {type(error).__name__}")
         try:
-            return finish(job.definition, result, excerpt_chars=EXCERPT_CHARS)
+            return _finish(job, result)
         except Exception as error:  # noqa: BLE001 - a response of any shape ends its run with a reason
             return Finished(RunStatus.FAILED, error_message=f"The answer could not be read: {type(error).__name__}")
+
+
+def _finish(job: Job, result: HttpResult) -> Finished:
+    return finish(job.definition, result, excerpt_chars=EXCERPT_CHARS, for_rules=job.schedule.rules_seq > 0)
 
 
 def _request(job: Job, run: Run) -> HttpRequest:
@@ -51,5 +55,7 @@ def _request(job: Job, run: Run) -> HttpRequest:
         body_json=action.body_json,
         timeout=action.timeout,
         webhook_id=webhook_id(run.job_id, run.scheduled_for, run.trigger, by_hand),
-        keep_body=job.definition.store_responses or job.definition.success.json_pointer is not None,
+        keep_body=job.definition.store_responses
+        or job.definition.success.json_pointer is not None
+        or job.schedule.rules_seq > 0,
     )

@@ -26,22 +26,28 @@ from core.errors import LeaseLostError
 from core.gate import Answer, judge_run
 from core.governor import decide
 from core.grid import TICK, fires_between, later, next_fire
-from core.hints import counting, end
+from core.hints import counting, end, with_outcome
 from core.modes import mode_of
 from core.ports.cron import Cron
 from core.ports.dispatcher import HttpResult
 from core.ports.ids import Ids
 from core.ports.store import Change, Snapshot
+from core.predicates import Response, read
 from core.record import evolve, record
 from core.reschedule import new_run, redecide, set_aside, settle_hints, skip_slot
+from core.ruling import Ruling, rule_on
 from core.verdict import judge
 
 OVERLAP = "overlap"
+NO_RULING = Ruling({})
 
 
 @record
 class Finished:
-    """How a run ended. `status` is terminal; the rest as in `core.entities.Run`."""
+    """How a run ended. `status` is terminal; the rest as in `core.entities.Run`.
+
+    `response`: what rules look at, with the whole body; None where none was read for them.
+    """
 
     status: RunStatus
     error_message: str | None = None
@@ -52,11 +58,16 @@ class Finished:
     response_bytes: int | None = None
     truncated: bool = False
     retry_after: str | None = None
+    response: Response | None = None
 
 
-def finish(definition: Definition, result: HttpResult, *, excerpt_chars: int) -> Finished:
-    """Judge an exchange and keep of it what the job allows: an excerpt, or status and sizes only."""
+def finish(definition: Definition, result: HttpResult, *, excerpt_chars: int, for_rules: bool = False) -> Finished:
+    """Judge an exchange and keep of it what the job allows: an excerpt, or status and sizes only.
+
+    `for_rules`: read the body for the job's rules as well, here and not under the lock that settles it.
+    """
     status, message = judge(definition, result)
+    code, took = result.status_code, result.duration_ms
     body = result.body if definition.store_responses else None
     return Finished(
         status=status,
@@ -68,6 +79,7 @@ def finish(definition: Definition, result: HttpResult, *, excerpt_chars: int) ->
         response_bytes=result.body_bytes,
         truncated=result.truncated or (body is not None and len(body) > excerpt_chars),
         retry_after=result.retry_after[:200] if result.retry_after else None,
+        response=read(status, code, took, result.body, truncated=result.truncated) if for_rules else None,
     )
 
 
@@ -113,12 +125,15 @@ def settle(
     if run.status is not RunStatus.RUNNING and finished.status is not RunStatus.CANCELED:
         raise LeaseLostError
     own_slot = schedule.slot if run.trigger is not Trigger.MANUAL else None
-    planning, gate = _at_the_gate(snapshot, finished, own_slot)
+    ruling = _ruling(snapshot, finished, ids) if snapshot.rules and park_because is None else NO_RULING
+    planning, gate = _at_the_gate(snapshot, finished, own_slot, is_covered=ruling.is_covered)
     changes: dict[str, Any] = {
         "lease": None,
         "last_start_at": run.started_at or schedule.last_start_at,
         "planning": planning,
     }
+    if ruling.progress != schedule.rule_progress:
+        changes["rule_progress"] = ruling.progress
     if schedule.manual is not None and schedule.manual.run_id == run.id:
         changes["manual"] = None  # canceled before it began
     if own_slot is not None:
@@ -131,7 +146,7 @@ def settle(
         skipped = _overlapped(after, run, cron=cron, ids=ids)
     except Exception:  # noqa: BLE001 - a row that cannot be decided is parked below; its run is recorded all the same
         skipped = _Skipped(job.schedule)
-    hints, writes = settle_hints(snapshot.hints, (*skipped.hints, *_missed_next_times(after, run)), now)
+    hints, writes = settle_hints(snapshot.hints, (*skipped.hints, *_missed_next_times(after, run), *ruling.hints), now)
     schedule = skipped.schedule
     if schedule.slot is not None and schedule.slot.at <= now:
         schedule = evolve(schedule, slot=None)
@@ -142,7 +157,21 @@ def settle(
     else:
         job, decision = set_aside(job, park_because, now)
     closed = close(run, finished, now, decision, gate)
-    return Change(job, cause, runs=(closed, *skipped.runs), hints=writes, decision=decision)
+    if ruling.hints:
+        writes = tuple(with_outcome(hint, decision) for hint in writes)
+    matches = ruling.matches
+    return Change(job, cause, (closed, *skipped.runs), hints=writes, decision=decision, rule_matches=matches)
+
+
+def _ruling(snapshot: Snapshot, finished: Finished, ids: Ids) -> Ruling:
+    """Evaluate the rules on what came back. A run without an answer of its own (canceled, unknown) tells nothing."""
+    if finished.status not in (RunStatus.SUCCEEDED, RunStatus.FAILED):
+        return Ruling(snapshot.job.schedule.rule_progress)
+    response = finished.response
+    if response is None:  # the rule was made while the run was out
+        excerpt, cut = finished.response_excerpt, finished.truncated
+        response = read(finished.status, finished.status_code, finished.duration_ms, excerpt, truncated=cut)
+    return rule_on(snapshot, response, ids=ids)
 
 
 def after_run(
@@ -171,7 +200,9 @@ def after_run(
     }
 
 
-def _at_the_gate(snapshot: Snapshot, finished: Finished, slot: Slot | None) -> tuple[Planning, str | None]:
+def _at_the_gate(
+    snapshot: Snapshot, finished: Finished, slot: Slot | None, *, is_covered: bool
+) -> tuple[Planning, str | None]:
     """Ask the gate; what passes raises the planning seq. Returns the planning, and the verdict to keep with the run.
 
     A session under way (its `ready_at` lies ahead) is left to finish first. A run that was canceled tells nothing.
@@ -187,6 +218,7 @@ def _at_the_gate(snapshot: Snapshot, finished: Finished, slot: Slot | None) -> t
         hints=snapshot.hints,
         next_analysis_at=planning.next_analysis_at,
         now=now,
+        covered=is_covered,
     )
     if not judged.verdict.passes:
         same = judged.state == planning.gate

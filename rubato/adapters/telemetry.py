@@ -19,6 +19,7 @@ from core.events import (
     LoopFailed,
     LoopTurned,
     QuotaDenied,
+    RulesMatched,
     RunSettled,
     RunsSkipped,
     RunStarted,
@@ -53,7 +54,10 @@ class Telemetry:
         self._claimed = Counter("rubato_jobs_claimed", "Jobs leased by this process.", **r)
         self._expired = Counter("rubato_leases_expired", "Runs taken over from a lost worker.", **r)
         self._refused = Counter("rubato_stale_writes_refused", "Writes under a superseded lease.", **r)
-        self._hints = Counter("rubato_hints", "Hints written by sessions.", ["kind", "author", "outcome"], **r)
+        self._hints = Counter(
+            "rubato_hints", "Hints that planners and rules wrote.", ["kind", "author", "outcome"], **r
+        )
+        self._matches = Counter("rubato_rule_matches", "Rules whose condition a settled run met.", **r)
         self._clamps = Counter("rubato_governor_clamps", "Bounds that moved an instant.", ["bound", "source"], **r)
         self._gate = Counter("rubato_planner_gate", "Settled runs by the gate's verdict.", ["verdict"], **r)
         self._sessions = Counter("rubato_planner_sessions", "Planner sessions.", ["outcome"], **r)
@@ -99,6 +103,8 @@ class Telemetry:
                 self._log.warning("stale write refused", what=event.what, job_id=event.job_id)
             case HintWritten():
                 self._hints.labels(event.kind, event.author, event.outcome).inc()
+            case RulesMatched():
+                self._matches.inc(event.count)
             case SessionEnded():
                 self._session_ended(event)
             case QuotaDenied():

@@ -34,7 +34,7 @@ def create(
     """Make a key. Its value is shown once."""
     given = {"name": name, "scopes": scope, "expires_in_ms": milliseconds(expires_in) if expires_in else None}
     with failures():
-        spec = KeySpec(**{field: value for field, value in given.items() if value is not None})
+        spec = KeySpec.model_validate({field: value for field, value in given.items() if value is not None})
     with service() as client:
         show(client.create_api_key(spec), output, record)
         say("The key is shown this once; keep it where secrets are kept.")

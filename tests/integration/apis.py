@@ -15,6 +15,7 @@ from core.ports.store import JobFilter
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
+from core.usecases.manage_rules import ManageRules
 from core.usecases.plan_due import PlanDue
 from core.usecases.run_due import RunDue
 from core.usecases.switch_planner import SwitchPlanner
@@ -92,6 +93,7 @@ async def face(*, client_host: str = "127.0.0.1", **options: Any) -> AsyncIterat
     made = {
         "jobs": ManageJobs(store, cron, ids),
         "hints": ManageHints(store, cron, ids),
+        "rules": ManageRules(store, cron, ids),
         "explain": Explain(store, cron),
         "store": store,
         "quota": FakeQuota(),

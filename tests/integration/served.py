@@ -16,10 +16,13 @@ from api.app import create_app
 from api.services import Services
 from core.entities import Authority, Definition, HintKind, HttpAction, IntervalBaseline, RunStatus
 from core.ports.store import JobRef
+from core.predicates import Comparison, Op
+from core.rules import RuleDraft, Terms
 from core.usecases.begin import Beginning, begin
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import HintDraft, ManageHints
 from core.usecases.manage_jobs import ManageJobs
+from core.usecases.manage_rules import ManageRules
 from core.usecases.plan_due import PlanDue
 from core.usecases.settle import Finished, settle
 from core.usecases.switch_planner import SwitchPlanner
@@ -82,7 +85,11 @@ class Served:
             self.tenant, job.id, HintDraft(HintKind.INTERVAL, "why", interval=timedelta(seconds=30))
         )
         session = await self.plans.plan_now(self.tenant, job.id)
-        return {"job_id": job.id, "run_id": claim.run_id, "hint_id": hint.id, "session_id": session.id}
+        minute = timedelta(minutes=1)
+        terms = Terms(Comparison("/queue_depth", Op.GT, 500), HintKind.INTERVAL, minute / 2, minute * 10, "it is long")
+        rule = await given.rules.create(self.tenant, job.id, RuleDraft(terms))
+        made = {"job_id": job.id, "run_id": claim.run_id, "hint_id": hint.id, "session_id": session.id}
+        return {**made, "rule_id": rule.id}
 
 
 @contextmanager
@@ -120,6 +127,7 @@ async def _furnished(engine: Any, url: str, loop: asyncio.AbstractEventLoop) -> 
     services = Services(
         jobs=ManageJobs(store, cron, ids),
         hints=ManageHints(store, cron, ids),
+        rules=ManageRules(store, cron, ids),
         explain=Explain(store, cron),
         store=store,
         quota=quota,

@@ -57,6 +57,9 @@ def protected_routes(document: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+RULE = {"when": {"field": "/queue_depth", "op": "gt", "value": 500}, "intervalMs": 30000}
+
+
 async def test_every_protected_route_refuses_a_stranger_and_hides_another_tenants_things(api: Face) -> None:
     job = await api.job()
     await api.run_due()
@@ -65,7 +68,9 @@ async def test_every_protected_route_refuses_a_stranger_and_hides_another_tenant
     run = (await api.call("GET", "/api/v1/runs")).json()["data"][0]
     hint = (await api.call("GET", "/api/v1/hints")).json()["data"][0]
     session = (await api.call("GET", "/api/v1/sessions")).json()["data"][0]
+    rule = (await api.call("POST", f"/api/v1/jobs/{job['id']}/rules", RULE)).json()
     ids = {"job_id": job["id"], "run_id": run["id"], "hint_id": hint["id"], "session_id": session["id"]}
+    ids["rule_id"] = rule["id"]
     routes = protected_routes((await api.call("GET", "/openapi.json")).json())
     assert len(routes) >= 27
     body = {"kind": "interval", "intervalMs": 5000}
@@ -75,6 +80,8 @@ async def test_every_protected_route_refuses_a_stranger_and_hides_another_tenant
         sent = (
             body
             if sends_hint
+            else RULE
+            if method == "POST" and template.endswith("/rules")
             else {}
             if method == "PATCH"
             else JOB

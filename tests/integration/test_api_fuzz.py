@@ -68,6 +68,9 @@ def made_plausible(body: Any) -> Any:
     baselines = [name for name in BASELINES if body.get(name) is not None]
     for name in baselines[1:] + (["timezone"] if "baselineCron" not in baselines[:1] else []):
         body.pop(name, None)
+    if "when" in body:
+        body |= {"when": {"field": "/queue_depth", "op": "gt", "value": 500}, "until": None, "reason": "it is long"}
+        body |= {"intervalMs": 30_000, "pauseMs": None, "ttlMs": None}
     if "url" in body:
         body["url"] = "https://example.com/fuzz"
     if "baselineCron" in body and body["baselineCron"] is not None:

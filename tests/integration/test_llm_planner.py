@@ -20,6 +20,7 @@ ALL_TOOLS = {
     "propose_next_time",
     "pause_until",
     "clear_hints",
+    "propose_rule",
     "get_latest_response",
     "get_response_history",
     "get_sibling_latest_responses",

@@ -9,6 +9,7 @@ import pytest
 from core.entities import Definition, Job
 from core.ports.dispatcher import HttpRequest, HttpResult
 from core.ports.store import JobFilter
+from core.predicates import in_words
 from core.registration import check
 from planner.evidence import threshold_of
 from planner.llm import OfflinePlanner
@@ -136,6 +137,27 @@ async def test_a_whole_day_goes_tight_holds_off_waits_relaxes_and_tightens_again
     assert max(during(day.CALM_S, DAY_S)) >= 20
     assert set(during(DAY_S + 40, DAY_S + day.INCIDENT_S - 2)) == {2.0}
     assert {"baseline_interval", "hint_interval", "hint_next_time"} <= set(sources.values())
+
+
+async def test_the_queue_jobs_intent_is_proposed_as_a_rule_once_its_answers_name_the_field() -> None:
+    loop = Loop(planner=OfflinePlanner())  # type: ignore[arg-type]  # a port, typed by its usual fake here
+
+    def answer(request: HttpRequest) -> HttpResult:
+        status, body, _ = at((loop.clock.now() - START).total_seconds())
+        return HttpResult(status_code=status, duration_ms=1, body=json.dumps(body))
+
+    loop.dispatcher.plan = answer
+    job = await loop.register(queue_job())
+    assert await loop.store.rules(TENANT, job.id) == []
+    while loop.clock.now() < START + timedelta(seconds=60):
+        await loop.until_slot(job)
+        await loop.turn()
+    (rule,) = await loop.store.rules(TENANT, job.id)
+    assert (in_words(rule.terms.when), rule.terms.length, rule.state) == (
+        "/queue_depth is above 100",
+        timedelta(seconds=2),
+        "proposed",
+    )
 
 
 def test_the_jobs_can_be_registered_as_they_stand_in_their_three_kinds() -> None:

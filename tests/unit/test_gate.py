@@ -151,6 +151,29 @@ def test_beside_noise_a_real_change_still_passes() -> None:
     assert watched.judged[-1].why == "state"
 
 
+def test_what_is_known_of_healthy_answers_outlasts_failures() -> None:
+    watched = Watched().known({"token": "a", "state": "ok"})
+    for number in range(20):
+        watched.run({"token": f"x{number}", "state": "ok"})
+    for number in range(4):
+        for failed in (500, None):
+            watched.run("oops" if failed else {"token": f"y{number}{failed}", "state": "ok"}, code=failed or 200)
+        assert watched.run({"token": f"z{number}", "state": "ok"}) is GateVerdict.STEADY
+    watched.run("oops", code=500)
+    watched.run({"token": "b", "state": "ok"})
+    assert watched.run({"token": "c", "state": "bad"}) is GateVerdict.RESPONSE_CHANGED
+    assert watched.judged[-1].why == "state"
+
+
+def test_a_failure_that_says_something_else_passes() -> None:
+    watched = Watched().known()
+    watched.run("overloaded", code=503)
+    assert watched.run("overloaded", code=503) is GateVerdict.STEADY
+    assert watched.run("maintenance until 12:00", code=503) is not GateVerdict.STEADY
+    assert watched.run("maintenance until 13:00", code=503) is GateVerdict.RESPONSE_CHANGED
+    assert watched.judged[-1].why == "the error"
+
+
 def test_a_number_that_rises_for_long_is_no_noise() -> None:
     watched = Watched().known({"depth": 3})
     verdicts = [watched.run({"depth": 3 * 2**number}) for number in range(1, 13)]

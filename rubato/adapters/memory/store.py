@@ -45,6 +45,7 @@ from core.ports.store import (
     Transition,
 )
 from core.reschedule import give_back, new_run
+from core.rules import Rule
 from core.sessions import PlanningContext, Session
 from core.usecases.manage_jobs import visible_status
 from rubato.adapters.memory.reading import ended_hints, gate_counts, steered_jobs, windows
@@ -70,6 +71,7 @@ class MemoryStore:
     _versions: dict[str, list[Definition]] = field(default_factory=dict)
     _runs: dict[str, Run] = field(default_factory=dict)
     _hints: dict[str, Hint] = field(default_factory=dict)
+    _rules: dict[str, Rule] = field(default_factory=dict)
     _sessions: dict[str, Session] = field(default_factory=dict)
     _decisions: dict[str, Decision] = field(default_factory=dict)
     _tests: dict[str, _TestLease] = field(default_factory=dict)
@@ -367,6 +369,17 @@ class MemoryStore:
         ]
         return _page(found, lambda hint: (hint.id,), limit, after)
 
+    async def rules(self, tenant_id: str, job_id: str) -> list[Rule]:
+        """Return a job's rules, oldest first."""
+        return [rule for rule in self._rules_of(job_id) if rule.tenant_id == tenant_id]
+
+    async def rule(self, tenant_id: str, rule_id: str) -> Rule:
+        """Return one rule."""
+        rule = self._rules.get(rule_id)
+        if rule is None or rule.tenant_id != tenant_id:
+            raise NotFound(f"There is no rule {rule_id}.")
+        return rule
+
     async def sessions(
         self, tenant_id: str, *, job_id: str | None = None, limit: int, after: tuple[str, ...] | None = None
     ) -> Page[Session]:
@@ -422,7 +435,11 @@ class MemoryStore:
             now=now,
             run=self._runs.get(schedule.lease.run_id) if schedule.lease else None,
             manual_run=self._runs.get(schedule.manual.run_id) if schedule.manual else None,
+            rules=tuple(self._rules_of(job.id)),
         )
+
+    def _rules_of(self, job_id: str) -> list[Rule]:
+        return sorted((rule for rule in self._rules.values() if rule.job_id == job_id), key=lambda rule: rule.id)
 
     def _hints_read(self, job_id: str, now: datetime) -> Iterable[Hint]:
         for hint in self._hints.values():
@@ -460,6 +477,7 @@ class MemoryStore:
             runs=tuple(runs[:recent_runs]),
             siblings=tuple(siblings[:20]),
             decision=self._decisions.get(job.id),
+            rules=tuple(self._rules_of(job.id)),
             past_hints=ended_hints((hint for hint in self._hints.values() if hint.job_id == job.id), snapshot),
             windows=windows(runs, now),
         )
@@ -477,6 +495,9 @@ class MemoryStore:
             self._runs.pop(run_id, None)
         self._runs.update({run.id: run for run in change.runs})
         self._hints.update({hint.id: hint for hint in change.hints})
+        for rule_id in change.removed_rules:
+            self._rules.pop(rule_id, None)
+        self._rules.update({rule.id: rule for rule in change.rules})
         if change.decision is not None:
             self._decisions[job.id] = change.decision
         self._keep_attempts(change.attempts)

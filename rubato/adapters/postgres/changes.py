@@ -26,6 +26,7 @@ from rubato.adapters.postgres.codec import (
     session_to,
 )
 from rubato.adapters.postgres.engine import Link, to_json
+from rubato.adapters.postgres.rules import DELETE_RULES, PUT_RULES, Rulebooks, rule_to
 from rubato.adapters.postgres.steps import is_step, write_steps
 
 _QUIET = frozenset({"begin", "run", "misfire", "unpark", "park", "release"})  # the hot path never wakes anybody
@@ -88,6 +89,7 @@ async def read_snapshots(
     lock: bool,
     operator_minimum: timedelta,
     definitions: Definitions | None = None,
+    rulebooks: Rulebooks | None = None,
     known: Mapping[JobRef, Known] | None = None,
 ) -> dict[JobRef, Snapshot]:
     """Read what transitions see, for all jobs at once; unknown jobs are missing from the answer."""
@@ -107,6 +109,7 @@ async def read_snapshots(
     hints = await _read_hints(link, addresses(jobs))
     runs = {each.run.id: each.run for each in known.values()}
     runs |= await _read_runs(link, rows, runs)
+    rules = await (rulebooks or Rulebooks()).of(link, jobs)
     answer = {}
     for ref, job in jobs.items():
         lease, manual = job.schedule.lease, job.schedule.manual
@@ -117,6 +120,7 @@ async def read_snapshots(
             now=now,
             run=runs.get(lease.run_id) if lease else None,
             manual_run=runs.get(manual.run_id) if manual else None,
+            rules=rules.get(ref, ()),
         )
     return answer
 
@@ -170,6 +174,7 @@ async def change_many(
     *,
     operator_minimum: timedelta,
     definitions: Definitions | None = None,
+    rulebooks: Rulebooks | None = None,
     known: Mapping[JobRef, Known] | None = None,
 ) -> list[Change | RubatoError]:
     """Carry out transitions in the link's transaction. A RubatoError stands in its job's place."""
@@ -179,6 +184,7 @@ async def change_many(
         lock=True,
         operator_minimum=operator_minimum,
         definitions=definitions,
+        rulebooks=rulebooks,
         known=known,
     )
     answers: list[Change | RubatoError] = []
@@ -231,6 +237,8 @@ async def _write(link: Link, accepted: Sequence[tuple[Snapshot, Change]]) -> Non
     steps: list[tuple[Job, Run]] = []
     hints: list[Hint] = []
     attempts: list[Attempt] = []
+    rules: list[dict[str, Any]] = []
+    removed_rules: list[dict[str, Any]] = []
     for before, change in accepted:
         job, old = change.job, before.job
         stepped = is_step(before, change)
@@ -256,6 +264,8 @@ async def _write(link: Link, accepted: Sequence[tuple[Snapshot, Change]]) -> Non
             (old_runs if run.id in known else new_runs).append(run_to(run))
         hints.extend(change.hints)
         attempts.extend(change.attempts)
+        rules += [rule_to(rule) for rule in change.rules]
+        removed_rules += [{**key(job.tenant_id, job.id), "id": rule_id} for rule_id in change.removed_rules]
         removed += [_run_key(job, run_id) for run_id in change.removed_runs]
         if change.session is not None:
             sessions.append(session_to(change.session))
@@ -270,6 +280,8 @@ async def _write(link: Link, accepted: Sequence[tuple[Snapshot, Change]]) -> Non
     await _ADD_RUN.run(link, new_runs)
     await _PUT_HINT.run(link, [hint_to(hint) for hint in hints])
     await insert_attempts(link, attempts)
+    await DELETE_RULES.run(link, removed_rules)
+    await PUT_RULES.run(link, rules)
     await _ADD_SESSION.run(link, sessions)
     await insert_decisions(link, decided)
     if any(change.cause not in _QUIET for _, change in accepted):

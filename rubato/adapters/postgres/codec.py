@@ -30,6 +30,7 @@ from core.entities import (
     OnceBaseline,
     PlannerMode,
     Planning,
+    RuleProgress,
     Run,
     RunStatus,
     Schedule,
@@ -78,6 +79,7 @@ def limits_from(row: Row, operator_minimum: timedelta) -> Limits:
         accelerated_runs_per_day=row["accelerated_runs_per_day"],
         pause_share=row["pause_share"],
         suspended=row["suspended_reason"],
+        auto_accept_rules=row["auto_accept_rules"],
         planner=lowest(map(PlannerMode, row["planner_flags"] or ())),
     )
 
@@ -185,6 +187,8 @@ def schedule_to(schedule: Schedule, version: int) -> dict[str, Any]:
         "plan_token": planning.token,
         "plan_ready_at": planning.ready_at,
         "plan_last_run_at": planning.last_run_at,
+        "rules_seq": schedule.rules_seq,
+        "rule_progress": progress_to(schedule.rule_progress) if schedule.rule_progress else None,
         "plan_analysis_at": planning.next_analysis_at,
         "plan_gate": planning.gate,
     }
@@ -236,7 +240,25 @@ def schedule_from(row: Row) -> Schedule:
             next_analysis_at=row["plan_analysis_at"],
             gate=row["plan_gate"] or b"",
         ),
+        rules_seq=row["rules_seq"],
+        rule_progress=progress_from(row["rule_progress"]) if row["rule_progress"] else {},
     )
+
+
+def progress_to(progress: Mapping[str, RuleProgress]) -> dict[str, list[Any]]:
+    """Write how far rules have come: `{id: [is active, runs, since]}`."""
+    return {
+        rule_id: [each.is_active, each.runs, each.since.isoformat() if each.since else None]
+        for rule_id, each in progress.items()
+    }
+
+
+def progress_from(row: Mapping[str, list[Any]]) -> dict[str, RuleProgress]:
+    """Read how far rules have come."""
+    return {
+        rule_id: RuleProgress(is_active, runs, datetime.fromisoformat(since) if since else None)
+        for rule_id, (is_active, runs, since) in row.items()
+    }
 
 
 _RUN_PLAIN = (

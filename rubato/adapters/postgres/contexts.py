@@ -56,6 +56,7 @@ async def planning_context(connection: AsyncConnection, snapshot: Snapshot, rece
         runs=tuple(run_from(row) for row in rows),
         siblings=await _siblings(connection, job),
         decision=await latest_decision(connection, job.tenant_id, job.id),
+        rules=snapshot.rules,
         past_hints=await _past_hints(connection, snapshot),
         windows=windows_of(await _figures(connection, snapshot), snapshot.now),
     )

@@ -33,6 +33,8 @@ UNCHANGED = (
     "planning.done_seq",
     "planning.token",
     "planning.last_run_at",
+    "rules_seq",
+    "rule_progress",
     "planning.next_analysis_at",
 )
 _unchanged = attrgetter(*UNCHANGED)

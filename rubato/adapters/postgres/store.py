@@ -46,6 +46,7 @@ from core.ports.store import (
     Transition,
 )
 from core.reschedule import give_back
+from core.rules import Rule
 from core.sessions import Session
 from rubato.adapters.postgres import queries, tables
 from rubato.adapters.postgres.changes import (
@@ -74,6 +75,7 @@ from rubato.adapters.postgres.codec import (
 )
 from rubato.adapters.postgres.contexts import gate_counts, latest_decision, of_job, planning_context, steered_jobs
 from rubato.adapters.postgres.engine import CALL_S, Link, LostRaceError, link_of, linked, transaction
+from rubato.adapters.postgres.rules import Rulebooks, rule_from
 
 _ATTEMPTS = 3  # at a transaction that lost against another
 _AT_A_TIME = 16  # claims made of rows before the event loop gets a turn: others' slots come meanwhile
@@ -100,6 +102,7 @@ class PostgresStore:
         self._ids, self._clock = ids, clock
         self._operator_minimum = operator_minimum
         self._definitions = Definitions()
+        self._rulebooks = Rulebooks()
 
     async def now(self) -> datetime:
         """Return the database's clock."""
@@ -216,6 +219,7 @@ class PostgresStore:
                         work,
                         operator_minimum=self._operator_minimum,
                         definitions=self._definitions if batch else None,
+                        rulebooks=self._rulebooks,
                         known=known,
                     )
                     if after is not None:
@@ -452,6 +456,23 @@ class PostgresStore:
             rows = (await connection.execute(statement.order_by(hints.c.id.desc()).limit(limit + 1))).mappings().all()
         return _page([hint_from(row) for row in rows], limit)
 
+    async def rules(self, tenant_id: str, job_id: str) -> list[Rule]:
+        """Return a job's rules, oldest first."""
+        statement = tables.rules.select().where(of_job(tables.rules, tenant_id, job_id)).order_by(tables.rules.c.id)
+        async with self._transaction() as connection:
+            rows = (await connection.execute(statement)).mappings().all()
+        return [rule_from(row) for row in rows]
+
+    async def rule(self, tenant_id: str, rule_id: str) -> Rule:
+        """Return one rule."""
+        rules = tables.rules
+        statement = rules.select().where(rules.c.tenant_id == tenant_id, rules.c.id == rule_id)
+        async with self._transaction() as connection:
+            row = (await connection.execute(statement)).mappings().first()
+        if row is None:
+            raise NotFound(f"There is no rule {rule_id}.")
+        return rule_from(row)
+
     async def sessions(
         self, tenant_id: str, *, job_id: str | None = None, limit: int, after: tuple[str, ...] | None = None
     ) -> Page[Session]:
@@ -501,7 +522,12 @@ class PostgresStore:
     async def _snapshots(self, connection: AsyncConnection, refs: Sequence[JobRef]) -> dict[JobRef, Snapshot]:
         link = await link_of(connection)
         return await read_snapshots(
-            link, refs, lock=False, operator_minimum=self._operator_minimum, definitions=self._definitions
+            link,
+            refs,
+            lock=False,
+            operator_minimum=self._operator_minimum,
+            definitions=self._definitions,
+            rulebooks=self._rulebooks,
         )
 
 

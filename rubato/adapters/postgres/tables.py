@@ -36,6 +36,7 @@ from core.entities import (
     HintState,
     JobStatus,
     PlannerMode,
+    RuleState,
     RunStatus,
     SlotKind,
     Source,
@@ -78,6 +79,7 @@ tenants = Table(
     Column("sessions_per_month", BigInteger, nullable=False, server_default=text("400000")),
     Column("sessions_per_job_hour", BigInteger, nullable=False, server_default=text("720")),
     Column("suspended_reason", Text),
+    Column("auto_accept_rules", Boolean, nullable=False, server_default=text("false")),
     Column("created_at", Instant, nullable=False, server_default=text("now()")),
 )
 
@@ -229,6 +231,8 @@ schedules = Table(
     Column("plan_analysis_at", Instant),
     Column("plan_gate", LargeBinary),
     Column("deleted_at", Instant),
+    Column("rules_seq", BigInteger, nullable=False, server_default=text("0")),
+    Column("rule_progress", Json),
     ForeignKeyConstraint(["tenant_id", "bucket", "job_id"], ["jobs.tenant_id", "jobs.bucket", "jobs.id"]),
     _one_of("status", JobStatus, "status"),
     _one_of("slot_source", Source, "slot_source"),
@@ -339,6 +343,38 @@ hints = Table(
     Index("ix_hints_active", "tenant_id", "bucket", "job_id", postgresql_where=text("state = 'active'")),
     Index("ix_hints_pauses", "tenant_id", "bucket", "job_id", "ended_at", postgresql_where=text("kind = 'pause'")),
     Index("ix_hints_tenant", "tenant_id", "id"),
+)
+
+rules = Table(
+    "rules",
+    metadata,
+    Column("tenant_id", Identifier, primary_key=True),
+    Column("bucket", SmallInteger, primary_key=True),
+    Column("job_id", Identifier, primary_key=True),
+    Column("id", Identifier, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("session_id", Identifier),
+    Column("description", Text),
+    Column("enter_when", Json, nullable=False),
+    Column("enter_runs", Integer, nullable=False),
+    Column("enter_ms", BigInteger, nullable=False),
+    Column("leave_when", Json),
+    Column("leave_runs", Integer, nullable=False),
+    Column("leave_ms", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("length_ms", BigInteger, nullable=False),
+    Column("ttl_ms", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    ForeignKeyConstraint(["tenant_id", "bucket", "job_id"], ["jobs.tenant_id", "jobs.bucket", "jobs.id"]),
+    _one_of("state", RuleState, "state"),
+    CheckConstraint("author IN ('user', 'planner')", name="author"),
+    CheckConstraint("kind IN ('interval', 'pause')", name="kind"),
+    CheckConstraint("length_ms > 0 AND ttl_ms >= length_ms", name="lengths"),
+    CheckConstraint("enter_runs > 0 AND leave_runs > 0 AND enter_ms >= 0 AND leave_ms >= 0", name="holds"),
+    Index("uq_rules_id", "tenant_id", "id", unique=True),
 )
 
 decisions = Table(

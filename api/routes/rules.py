@@ -1,0 +1,147 @@
+"""Rules: what people and planners would have done about responses, without asking a model."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query, Response
+from fastapi.responses import JSONResponse
+
+from api.auth import Given, Who
+from api.routes.documented import problems
+from api.schemas.rules import EXAMPLE_CONDITION, RuleIn, RuleOut, TrialOut, patch_schema, patched, rule_out, trial_out
+from api.services import Services
+from core.rules import Rule
+from core.usecases.manage_rules import Trial
+
+router = APIRouter(tags=["rules"])
+
+ValidateOnly = Annotated[
+    bool, Query(alias="validateOnly", description="Write nothing; say which past runs the rule would have matched.")
+]
+_EXAMPLE = {
+    "when": EXAMPLE_CONDITION,
+    "until": {"field": "/queue_depth", "op": "lt", "value": 400},
+    "intervalMs": 30000,
+    "reason": "the queue is long",
+}
+RuleBody = Annotated[RuleIn, Body(openapi_examples={"interval": {"value": _EXAMPLE}})]
+PatchBody = Annotated[dict[str, Any], Body()]
+_TRIED: dict[int | str, dict[str, Any]] = {
+    200: {"model": TrialOut, "description": "With `validateOnly`: what it would have made of the past."}
+}
+
+
+@router.get(
+    "/jobs/{job_id}/rules",
+    operation_id="listRules",
+    responses=problems(404),
+    response_model=dict[str, Any],
+    summary="List a job's rules",
+)
+async def index(job_id: str, given: Given, who: Who) -> dict[str, Any]:
+    """Return a job's rules in every state, oldest first: of two in effect the older one sets the tempo."""
+    progress = (await given.store.job(who.tenant_id, job_id)).schedule.rule_progress
+    active = {rule_id for rule_id, each in progress.items() if each.is_active}
+    rules = [rule_out(rule, in_effect=rule.id in active) for rule in await given.store.rules(who.tenant_id, job_id)]
+    return {"data": [rule.model_dump(mode="json", by_alias=True) for rule in rules], "nextCursor": None}
+
+
+@router.post(
+    "/jobs/{job_id}/rules",
+    operation_id="createRule",
+    status_code=201,
+    response_model=RuleOut,
+    responses={**_TRIED, **problems(404, 409, 413, 415)},
+    summary="Write a rule",
+)
+async def create(
+    job_id: str, body: RuleBody, given: Given, who: Who, response: Response, *, validate_only: ValidateOnly = False
+) -> Any:
+    """Store an accepted rule; it is evaluated on every response from the next one on."""
+    draft = body.draft(await given.store.limits(who.tenant_id))
+    if validate_only:
+        return _tried(await given.rules.try_out(who.tenant_id, job_id, draft))
+    rule = await given.rules.create(who.tenant_id, job_id, draft)
+    response.headers["Location"] = f"/api/v1/rules/{rule.id}"
+    return await _shown(given, rule)
+
+
+@router.get(
+    "/rules/{rule_id}", operation_id="getRule", response_model=RuleOut, responses=problems(404), summary="Read a rule"
+)
+async def show(rule_id: str, given: Given, who: Who) -> RuleOut:
+    """Return one rule."""
+    return await _shown(given, await given.store.rule(who.tenant_id, rule_id))
+
+
+@router.patch(
+    "/rules/{rule_id}",
+    operation_id="updateRule",
+    response_model=RuleOut | TrialOut,
+    responses=problems(404, 413, 415),
+    summary="Edit a rule",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                media: {"schema": patch_schema(), "example": {"intervalMs": 60000}}
+                for media in ("application/merge-patch+json", "application/json")
+            },
+        }
+    },
+)
+async def update(
+    rule_id: str,
+    body: Annotated[dict[str, Any], Body()],
+    given: Given,
+    who: Who,
+    *,
+    validate_only: ValidateOnly = False,
+) -> Any:
+    """Apply a merge-patch. A rule in effect lets go and begins anew when its terms change."""
+    limits = await given.store.limits(who.tenant_id)
+    if validate_only:
+        return trial_out(await given.rules.try_out_edit(who.tenant_id, rule_id, lambda old: patched(old, body, limits)))
+    return await _shown(given, await given.rules.edit(who.tenant_id, rule_id, lambda old: patched(old, body, limits)))
+
+
+@router.delete(
+    "/rules/{rule_id}", operation_id="deleteRule", status_code=204, responses=problems(404), summary="Delete a rule"
+)
+async def delete(rule_id: str, given: Given, who: Who) -> Response:
+    """Delete a rule; its hint goes with it."""
+    await given.rules.delete(who.tenant_id, rule_id)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/rules/{rule_id}/accept",
+    operation_id="acceptRule",
+    response_model=RuleOut,
+    responses=problems(404),
+    summary="Accept a rule",
+)
+async def accept(rule_id: str, given: Given, who: Who) -> RuleOut:
+    """Let a proposed or rejected rule take effect, from the next response on."""
+    return await _shown(given, await given.rules.accept(who.tenant_id, rule_id))
+
+
+@router.post(
+    "/rules/{rule_id}/reject",
+    operation_id="rejectRule",
+    response_model=RuleOut,
+    responses=problems(404),
+    summary="Reject a rule, or switch it off",
+)
+async def reject(rule_id: str, given: Given, who: Who) -> RuleOut:
+    """Turn a rule down; its hint goes. The same is not proposed again."""
+    return await _shown(given, await given.rules.reject(who.tenant_id, rule_id))
+
+
+async def _shown(given: Services, rule: Rule) -> RuleOut:
+    job = await given.store.job(rule.tenant_id, rule.job_id)
+    progress = job.schedule.rule_progress.get(rule.id)
+    return rule_out(rule, in_effect=progress is not None and progress.is_active)
+
+
+def _tried(trial: Trial) -> JSONResponse:
+    return JSONResponse(trial_out(trial).model_dump(mode="json", by_alias=True))
