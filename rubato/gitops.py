@@ -15,7 +15,6 @@ from core.errors import InvalidInput, Issue
 from rubato.client import ApiError, Client, Conflict, Forbidden, InvalidRequest, Job, JobSpec, VersionChanged
 
 OWNER_LABEL = "rubato-owner"
-SECRETS = ("secretHeaders", "bodySecret")  # read back as null: they cannot be compared
 FIELDS = tuple(str(each.alias) for each in JobSpec.model_fields.values())
 _REFUSALS = (InvalidRequest, Conflict, Forbidden, VersionChanged)
 Kind = Literal["create", "update", "delete", "same"]
@@ -49,7 +48,7 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happens to one job. `sends_secrets`: it has fields that cannot be compared, so it is sent every time."""
+    """What happens to one job. `sends_secrets`: it carries values that nobody can compare, so it is sent every time."""
 
     kind: Kind
     key: str
@@ -142,37 +141,48 @@ def plan(client: Client, wanted: JobsFile, *, prune: bool, adopt: bool) -> Plan:
 def carry_out(client: Client, changes: Iterable[Change]) -> Iterator[Change]:
     """Make each change, and yield it when it is made. Raises VersionChanged for a job edited since it was compared."""
     for change in changes:
-        version = change.current.version if change.current else None
-        if change.kind == "delete" and change.current is not None:
-            client.delete_job(change.current.id, if_version=version)
-        elif change.spec is not None and (change.kind != "same" or change.sends_secrets):
-            client.put_job_by_key(change.key, change.spec, if_version=version)
+        current, spec = change.current, change.spec
+        if current is None and spec is not None:
+            client.create_job(spec)
+        elif current is not None and change.kind == "delete":
+            client.delete_job(current.id, if_version=current.version)
+        elif current is not None and spec is not None and (change.kind == "update" or change.sends_secrets):
+            client.update_job(current.id, _whole(spec, current), if_version=current.version)
         yield change
 
 
 def exported(jobs: Iterable[Job]) -> Iterator[dict[str, Any]]:
-    """Yield each job as a file has it: what is not a default, without its owner's label."""
+    """Yield each job as a file has it: what is not a default, without its owner's label, secrets as null."""
     for job in jobs:
         written = job.wire()
-        labels = {name: value for name, value in job.labels.items() if name != OWNER_LABEL}
+        written["labels"] = {name: value for name, value in job.labels.items() if name != OWNER_LABEL}
         defaults = _defaults(job)
-        kept = {name: written.get(name) for name in ("key", "name", *FIELDS) if name not in SECRETS}
-        kept["labels"] = labels
+        kept = {name: written.get(name) for name in ("key", "name", *FIELDS)}
         yield {name: value for name, value in kept.items() if value is not None and value != defaults.get(name)}
 
 
 def _compared(client: Client, spec: JobSpec, current: Job | None) -> Change:
-    key, sends_secrets = str(spec.key), bool(set(SECRETS) & set(spec.wire()))
-    version = current.version if current else None
-    would_be = client.put_job_by_key(key, spec, if_version=version, validate_only=True).wire()
-    was = current.wire() if current is not None else {}
-    changed = [
-        FieldChange(name, was.get(name), would_be.get(name))
-        for name in FIELDS
-        if name not in SECRETS and was.get(name) != would_be.get(name)
-    ]
-    kind: Kind = "create" if current is None else "update" if changed else "same"
-    return Change(kind, key, spec, current, changed if current is not None else (), sends_secrets)
+    key, sent = str(spec.key), spec.wire()
+    if current is None:
+        client.create_job(spec, validate_only=True)
+        return Change("create", key, spec)
+    whole = _whole(spec, current)
+    would_be = client.update_job(current.id, whole, if_version=current.version, validate_only=True).wire()
+    was = current.wire()
+    names = (name for name in FIELDS if was.get(name) != would_be.get(name))
+    changed = [FieldChange(name, was.get(name), would_be.get(name)) for name in names]
+    has_values = any(value is not None for value in (sent.get("secretHeaders") or {}).values())
+    sends_secrets = has_values or (sent.get("bodySecret") is True and sent.get("bodyJson") is not None)
+    return Change("update" if changed else "same", key, spec, current, changed, sends_secrets)
+
+
+def _whole(spec: JobSpec, current: Job) -> dict[str, Any]:
+    """Return the merge-patch that makes a job be what a file says: what the file leaves out is emptied.
+
+    Only fields that the service knows are emptied. PUT would say the same in one word, but it drops stored secrets.
+    """
+    sent, known = spec.wire(), current.wire()
+    return {name: sent.get(name) for name in FIELDS if name in sent or name in known}
 
 
 def _labelled(job: KeyedJob, owner: str) -> JobSpec:
@@ -200,6 +210,8 @@ def _defaults(job: Job) -> dict[str, Any]:
         "planner": "on" if job.target is None else "off",
         "storeResponses": True,
         "splay": True,
+        "secretHeaders": {},
+        "bodySecret": False,
     }
 
 

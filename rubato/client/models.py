@@ -119,8 +119,8 @@ class Job(Answer):
     method: str | None
     headers_json: dict[str, str] | None
     body_json: Any
-    secret_headers: dict[str, str] | None = None
-    body_secret: Any = None
+    secret_headers: dict[str, None] | None = None
+    body_secret: bool | None = None
     target: str | None = None
     payload: Any = None
     baseline_cron: str | None

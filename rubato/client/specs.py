@@ -61,9 +61,11 @@ class JobSpec(Spec):
     url: str | None = None
     method: Method | None = None
     headers_json: dict[str, str] | None = None
-    secret_headers: dict[str, str] | None = None
+    secret_headers: Annotated[
+        dict[str, str | None] | None, Field(description="Values are kept encrypted; null is the value as it is stored.")
+    ] = None
     body_json: Any = None
-    body_secret: Any = None
+    body_secret: Annotated[bool | None, Field(description="Keep the body encrypted.")] = None
     target: Annotated[str | None, Field(description="A function registered in code, instead of a url.")] = None
     payload: Any = None
     baseline_cron: Annotated[str | None, Field(description="Five or six fields, in `timezone`.")] = None

@@ -10,9 +10,9 @@ import yaml
 from rubato.client import Client, JobSpec
 from rubato.commands.gitops import schema_text
 from rubato.gitops import OWNER_LABEL, exported
-from tests.integration.commands import Command, Ended, ok, rubato, service
+from tests.integration.commands import Command, Ended, ok, rubato, service, skip_unless_it_says_what_would_be
 from tests.integration.served import KEY, Served
-from tests.processes import ROOT, call
+from tests.processes import ROOT
 
 __all__ = ["rubato", "service"]
 
@@ -21,9 +21,8 @@ NIGHTLY = {"key": "nightly", "name": "Nightly", "url": "https://example.com", "b
 
 
 @pytest.fixture(autouse=True)
-def replaces_by_key(service: Served) -> None:
-    if "/api/v1/jobs/by-key/{key}" not in call("GET", f"{service.url}/openapi.json").body["paths"]:
-        pytest.skip("this service has no PUT /jobs/by-key/{key} yet, which apply stands on")
+def says_what_would_be(service: Served) -> None:
+    skip_unless_it_says_what_would_be(service)
 
 
 @pytest.fixture
@@ -180,6 +179,24 @@ def test_what_is_exported_applies_without_a_difference(rubato: Command, client: 
     assert dry(rubato, str(tmp_path / "exported.yaml"), "--prune").code == 0
     assert [job["key"] for job in yaml.safe_load(written)["jobs"]] == ["queue", "nightly", "once"]
     assert ok(rubato("export", "queue", "--as", "other")).out.startswith("owner: other\n")
+
+
+def test_a_stored_secret_stays_and_stands_in_no_file(rubato: Command, client: Client, tmp_path: Path) -> None:
+    if client.create_job(JobSpec.model_validate(NIGHTLY)).secret_headers is None:
+        pytest.skip("this service keeps no secret headers yet")
+    kept = {**QUEUE, "secretHeaders": {"Authorization": None}}
+    assert "no value of it is stored" in dry(rubato, files(tmp_path, kept)).err
+    ok(rubato("apply", "-f", files(tmp_path, QUEUE)))
+    secret = {"Authorization": "Bearer hidden"}
+    ok(rubato("jobs", "edit", "queue", "--set", f"secretHeaders={json.dumps(secret)}"))
+    assert dry(rubato, files(tmp_path, kept)).code == 0
+    written = ok(rubato("export", "queue")).out
+    assert "hidden" not in written
+    assert yaml.safe_load(written)["jobs"][0]["secretHeaders"] == {"Authorization": None}
+    ok(rubato("apply", "-f", files(tmp_path, {**kept, "name": "renamed"})))
+    (job,) = client.list_jobs(key="queue")
+    assert (job.name, job.secret_headers) == ("renamed", {"Authorization": None})
+    assert "secretHeaders" in dry(rubato, files(tmp_path, QUEUE)).out
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from rubato.cli import app
-from tests.integration.commands import Command, ok, rubato, service
+from tests.integration.commands import Command, ok, rubato, service, skip_unless_it_says_what_would_be
 from tests.integration.served import Served
-from tests.processes import ROOT, call
+from tests.processes import ROOT
 
 __all__ = ["rubato", "service"]
 
@@ -62,8 +62,7 @@ def test_every_verb_of_a_service_stands_on_the_page() -> None:
 
 
 def test_the_page_about_files(rubato: Command, service: Served, tmp_path: Path) -> None:
-    if "/api/v1/jobs/by-key/{key}" not in call("GET", f"{service.url}/openapi.json").body["paths"]:
-        pytest.skip("this service has no PUT /jobs/by-key/{key} yet, which apply stands on")
+    skip_unless_it_says_what_would_be(service)
     (written,) = blocks("gitops.md", "yaml")
     (tmp_path / "jobs.yaml").write_text(written)
     for line in "".join(blocks("gitops.md", "sh")).splitlines():
