@@ -119,7 +119,8 @@ def plan(client: Client, wanted: JobsFile, *, prune: bool, adopt: bool) -> Plan:
     """Compare what is wanted with what the service has. Changes nothing."""
     if prune and not wanted.jobs:
         raise _invalid("The files hold no job: pruning would delete all that there are. Delete them by name instead.")
-    owned = {str(job.key): job for job in client.list_jobs(labels={OWNER_LABEL: wanted.owner})}
+    listed = client.list_jobs(labels={OWNER_LABEL: wanted.owner})
+    owned = {job.key: job for job in listed if job.key is not None}
     made = Plan()
     for job in wanted.jobs:
         current = owned.get(job.key) or next(client.list_jobs(key=job.key), None)
