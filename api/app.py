@@ -10,9 +10,14 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from api import problems
 from api.dashboard import page
-from api.guards import PREFIX, RequestGate, check_request
-from api.routes import decisions, flags, health, hints, jobs, quota, rules, runs, sessions
+from api.guards import AUTH_PREFIX, PREFIX, RequestGate, check_request
+from api.routes import decisions, flags, health, hints, jobs, keys, members, quota, rules, runs, sessions, sign_in
 from api.services import Services
+
+_WITHOUT_CREDENTIALS = (
+    f"{PREFIX}/health",
+    *(f"{AUTH_PREFIX}/{name}" for name in ("sign-in/", "callback/", "sign-out")),
+)
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -34,8 +39,10 @@ def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastA
     )
     app.state.services = services
     problems.install(app)
-    for routes in (jobs, runs, hints, rules, decisions, sessions, quota, flags, health):
+    for routes in (jobs, runs, hints, rules, decisions, sessions, quota, flags, members, health):
         app.include_router(routes.router, prefix=PREFIX)
+    for routes in (keys, sign_in):
+        app.include_router(routes.router, prefix=AUTH_PREFIX)
     app.include_router(health.root)
     if services.anonymous_tenant is not None:
         page.install(app)
@@ -66,10 +73,11 @@ def _describe_security(app: FastAPI) -> None:
         schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
         schemes["apiKey"] = {"type": "apiKey", "in": "header", "name": "x-api-key"}
         schemes["bearer"] = {"type": "http", "scheme": "bearer"}
+        schemes["signIn"] = {"type": "apiKey", "in": "cookie", "name": "__Host-rubato_session"}
         for path, operations in document["paths"].items():
-            public = not path.startswith(PREFIX) or path == f"{PREFIX}/health"
+            public = not path.startswith((PREFIX, AUTH_PREFIX)) or path.startswith(_WITHOUT_CREDENTIALS)
             for operation in operations.values():
-                operation["security"] = [] if public else [{"apiKey": []}, {"bearer": []}]
+                operation["security"] = [] if public else [{"apiKey": []}, {"bearer": []}, {"signIn": []}]
                 operation.get("responses", {}).pop("422", None)
         return document
 

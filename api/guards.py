@@ -15,6 +15,7 @@ from api.services import HttpObserver
 from core.errors import Issue
 
 PREFIX = "/api/v1"
+AUTH_PREFIX = "/api/auth"
 LARGEST_BODY = 1024 * 1024  # bytes
 
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}")
@@ -87,9 +88,8 @@ def check_request(request: Request) -> None:
 def _template(scope: Scope) -> str:
     """Return the route's template, with the prefix it was included under; never the path, which holds ids."""
     template: str = getattr(scope.get("route"), "path", "unmatched")
-    if template != "unmatched" and scope["path"].startswith(PREFIX) and not template.startswith(PREFIX):
-        return PREFIX + template
-    return template
+    prefix = next((each for each in (PREFIX, AUTH_PREFIX) if scope["path"].startswith(each)), "")
+    return template if template == "unmatched" or template.startswith(prefix) else prefix + template
 
 
 def _declared(headers: dict[bytes, bytes]) -> int:

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from core.errors import Conflict, InvalidInput, Issue, NotFound, RubatoError, Unavailable
+from core.errors import Conflict, InvalidInput, Issue, KeySpentError, NotAllowed, NotFound, RubatoError, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
 log = logging.getLogger("rubato.api")
@@ -23,6 +23,7 @@ _TITLES = {
     405: "Method not allowed",
     409: "The state forbids it",
     413: "The body is too large",
+    429: "Too many requests",
     415: "This media type is not understood",
     500: "Something went wrong here",
     503: "Not available at the moment",
@@ -49,6 +50,17 @@ class Problem(Exception):
 def invalid(pointer: str, code: str, detail: str) -> Problem:
     """Return a 400 for one field."""
     return Problem(400, "invalid_input", detail, issues=[Issue(pointer, code, detail)])
+
+
+def status_of(error: BaseException) -> int:
+    """Return the status that an error is answered with."""
+    if isinstance(error, HTTPException):
+        return error.status_code
+    status: int | None = getattr(error, "status", None)  # of a Problem
+    if status is not None:
+        return status
+    known = {RequestValidationError: 400, InvalidInput: 400, NotAllowed: 403, NotFound: 404, Conflict: 409}
+    return next((status for kind, status in {**known, Unavailable: 503}.items() if isinstance(error, kind)), 500)
 
 
 def install(app: FastAPI) -> None:
@@ -106,6 +118,11 @@ async def _on_core_error(request: Request, error: Exception) -> JSONResponse:
         return answer(_request_id(request), 400, "invalid_input", str(error), issues=error.issues)
     if isinstance(error, NotFound):
         return answer(_request_id(request), 404, "not_found", str(error))
+    if isinstance(error, NotAllowed):
+        return answer(_request_id(request), 403, error.code, str(error))
+    if isinstance(error, KeySpentError):
+        headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+        return answer(_request_id(request), 429, "key_spent", str(error), headers=headers)
     if isinstance(error, Conflict):
         return answer(_request_id(request), 409, error.code, str(error))
     if isinstance(error, Unavailable):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from core.errors import Issue
-from core.ports.accounts import Accounts
+from core.ports.accounts import Accounts, Audit, Keys, Members, Provider, SignIns, TenantData
 from core.ports.clock import Clock
 from core.ports.flags import Flags
 from core.ports.quota import Quota
@@ -35,11 +35,34 @@ class HttpObserver(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Keys, persons, and what they did.
+
+    `act_for` opens the stores to one tenant's rows for the rest of a request. `origin` is where browsers reach the API,
+    such as `https://rubato.example.com`. `provider` None: nobody signs in, keys are the only credential.
+    """
+
+    keys: Keys
+    sign_ins: SignIns
+    members: Members
+    audit: Audit
+    tenant: TenantData
+    act_for: Callable[[str], None]
+    origin: str
+    provider: Provider | None = None
+
+    @property
+    def is_secure(self) -> bool:
+        """Tell whether browsers come over TLS, so that cookies can be bound to it."""
+        return self.origin.startswith("https://")
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """Use cases, ports and checks. `planner` None: planning is off.
 
-    `check_url` and `check_headers` judge what a job would send; `metrics` renders the exposition;
-    `anonymous_tenant`: on `rubato dev` the page shows this tenant to whoever asks from loopback.
+    `check_url` and `check_headers` judge what a job would send; `seal` encrypts its secrets; `metrics` renders the
+    exposition; `anonymous_tenant`: on `rubato dev` the page shows this tenant to whoever asks from loopback.
     """
 
     jobs: ManageJobs
@@ -49,12 +72,14 @@ class Services:
     store: Store
     quota: Quota
     accounts: Accounts
+    identity: Identity
     clock: Clock
     flags: Flags
     switches: SwitchPlanner
     planner: PlanNow | None
     check_url: Callable[[str], list[Issue]]
     check_headers: Callable[[Mapping[str, str]], list[Issue]]
+    seal: Callable[[str], str]
     metrics: Callable[[], Awaitable[tuple[bytes, str]]]
     observe: HttpObserver
     metrics_public: bool = False

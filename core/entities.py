@@ -185,13 +185,19 @@ class Success:
 
 @record
 class HttpAction:
-    """An HTTP request. `body_json` None: no body. `timeout` None: the dispatcher's default."""
+    """An HTTP request. `body_json` None: no body. `timeout` None: the dispatcher's default.
+
+    `sealed_headers` and `sealed_body` are ciphertext, which nothing but the dispatcher opens; a sealed body takes the
+    place of `body_json`.
+    """
 
     url: str
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
     body_json: Any = None
     timeout: timedelta = timedelta(seconds=30)
+    sealed_headers: Mapping[str, str] = field(default_factory=dict)
+    sealed_body: str | None = None
 
 
 @record

@@ -4,8 +4,11 @@
     ├── InvalidInput            a caller's field is wrong; names it and says what is accepted
     │   └── CronError           a cron expression or a time zone
     ├── NotFound                no such thing, or not this tenant's
+    ├── NotAllowed              whoever asks may not; `code` says why
     ├── Conflict                the state forbids it; `code` says which rule
     │   └── LeaseLostError      a later holder has the job: the write was refused
+    ├── KeySpentError           an API key whose uses are spent; says when there are more
+    ├── SecretLostError         a job's secret that no key opens
     ├── Unavailable             the store or another dependency cannot be reached now
     ├── IsolatedRunError        the process that a request was sent by died of it
     └── ConfigurationError      a setting is wrong; names the variable and the remedy
@@ -50,6 +53,14 @@ class NotFound(RubatoError):
     """Nothing by that id in this tenant."""
 
 
+class NotAllowed(RubatoError):
+    """Known, and not allowed to. `code` is stable, for programs."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        self.code = code
+        super().__init__(detail)
+
+
 class Conflict(RubatoError):
     """The present state forbids it. `code` is stable, for programs."""
 
@@ -63,6 +74,22 @@ class LeaseLostError(Conflict):
 
     def __init__(self, detail: str = "The lease on this job is no longer held.") -> None:
         super().__init__("lease_lost", detail)
+
+
+class KeySpentError(RubatoError):
+    """A valid key that was used as often as it may be. `retry_after_s` None: it is never refilled."""
+
+    def __init__(self, retry_after_s: int | None) -> None:
+        self.retry_after_s = retry_after_s
+        again = "It is not refilled." if retry_after_s is None else f"It is refilled in {retry_after_s} s."
+        super().__init__(f"This API key has no uses left. {again}")
+
+
+class SecretLostError(RubatoError):
+    """A sealed secret whose key is not there any more."""
+
+    def __init__(self) -> None:
+        super().__init__("A secret of this job cannot be opened: its key is not among RUBATO_ENCRYPTION_KEYS.")
 
 
 class Unavailable(RubatoError):

@@ -36,6 +36,11 @@ def rule_id(created_at: datetime, entropy: str) -> str:
     return f"rule_{_encode(created_at)}{entropy}"
 
 
+def audit_id(created_at: datetime, entropy: str) -> str:
+    """Return an audit entry's id: sorts by creation."""
+    return f"aud_{_encode(created_at)}{entropy}"
+
+
 def run_id(slot: datetime, entropy: str) -> str:
     """Return a run's id. It begins with the slot, which is half of the run's key in the store."""
     return f"run_{_encode(slot)}{entropy}"

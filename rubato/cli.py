@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import typer
 
-from core.errors import ConfigurationError, RubatoError
+from core.errors import ConfigurationError, RubatoError, SecretLostError
 from rubato.adapters.logs import configure_logs, report_failure
 from rubato.commands import decisions, doctor, gitops, hints, jobs, keys, mcp, quota, runs, sessions
 from rubato.settings import Loaded, Settings, load, render_table, render_values
@@ -37,6 +37,8 @@ for verb in (
     mcp.mcp,
 ):
     app.command()(verb)
+admin = typer.Typer(help="An operator's errands.", no_args_is_help=True)
+app.add_typer(admin, name="admin")
 planning = typer.Typer(help="Switch planning, and bound its cost.", no_args_is_help=True)
 app.add_typer(planning, name="planning")
 
@@ -174,6 +176,40 @@ def evaluate(
     from evals import day
 
     print(day.render(asyncio.run(day.compare(days)), days))
+
+
+@admin.command("create-key")
+def admin_create_key(
+    tenant: Annotated[str, typer.Option(help="Id or name of the tenant; one of this name is made if there is none.")],
+    name: Annotated[str, typer.Option(help="What the key is listed as.")] = "made by the operator",
+) -> None:
+    """Make an API key of all scopes for an admin of a tenant, and print it, this once."""
+    from rubato import wiring
+
+    settings = _settings()
+    with _failures():
+        print(asyncio.run(wiring.create_key(settings, tenant=tenant, name=name)))
+
+
+@admin.command("new-encryption-key")
+def admin_new_encryption_key() -> None:
+    """Print a fresh key for RUBATO_ENCRYPTION_KEYS; put it first, and keep the old ones until secrets are rotated."""
+    from rubato import wiring
+
+    print(wiring.encryption_key())
+
+
+@admin.command("rotate-secrets")
+def admin_rotate_secrets() -> None:
+    """Seal every job's secrets under the first of RUBATO_ENCRYPTION_KEYS; safe while everything runs."""
+    from rubato import wiring
+
+    settings = _settings()
+    with _failures():
+        done = asyncio.run(wiring.rotate_all_secrets(settings))
+        print(f"{done.seen} versions hold secrets; {done.renewed} were sealed anew, {done.lost} could not be opened.")
+        if done.lost:
+            raise SecretLostError
 
 
 @config.command("check")

@@ -93,6 +93,35 @@ class Settings(BaseModel):
         alias="RUBATO_BOOTSTRAP_API_KEY",
         description="Creates a tenant, an admin user and this API key at the API's start, if the key is new.",
     )
+    api_key_prefix: str = Field(
+        "cron_",
+        pattern=r"^[a-z][a-z0-9]{1,15}_$",
+        alias="RUBATO_API_KEY_PREFIX",
+        description="What new API keys begin with, so that a leaked one is known for what it is.",
+    )
+    encryption_keys: SecretStr | None = Field(
+        None,
+        alias="RUBATO_ENCRYPTION_KEYS",
+        description="Fernet keys for jobs' secrets, separated by commas; the first encrypts, all decrypt. API and "
+        "worker need them outside development.",
+    )
+    github_client_id: str | None = Field(
+        None, alias="GITHUB_CLIENT_ID", description="Of the OAuth app that people sign in with; none: no sign-in."
+    )
+    github_client_secret: SecretStr | None = Field(
+        None, alias="GITHUB_CLIENT_SECRET", description="Of the same OAuth app."
+    )
+    github_allow: Words = Field(
+        default_factory=list,
+        alias="RUBATO_GITHUB_ALLOW",
+        description="Who may sign in: logins, `id:NUMBER`, `org:NAME`, or `*` for everybody, separated by commas.",
+    )
+    github_url: str = Field(
+        "https://github.com",
+        pattern=r"^https?://[^/]+/?$",
+        alias="RUBATO_GITHUB_URL",
+        description="Another address for GitHub Enterprise.",
+    )
     planner: Literal["auto", "off", "offline", "llm"] = Field(
         "auto",
         alias="RUBATO_PLANNER",
@@ -254,6 +283,8 @@ def _check(settings: Settings) -> None:
         raise ConfigurationError(
             f"RUBATO_SECRET is shorter than {SHORTEST_SECRET} characters. Make one with: openssl rand -hex 32"
         )
+    if (settings.github_client_id is None) != (settings.github_client_secret is None):
+        raise ConfigurationError("GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET go together: set both, or neither.")
     if settings.planner == "llm" and settings.openai_api_key is None and settings.openai_base_url is None:
         raise ConfigurationError(
             "RUBATO_PLANNER is llm, but neither OPENAI_API_KEY nor OPENAI_BASE_URL is set. "

@@ -10,15 +10,16 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 import uvicorn
 
 from api.app import create_app
-from api.services import Services
+from api.services import Identity, Services
 from core.errors import ConfigurationError, Unavailable
 from core.modes import EVERYBODY
 from core.ports.planner import Planner
@@ -34,21 +35,34 @@ from planner.llm import LlmPlanner, OfflinePlanner
 from planner.models import openai_model
 from rubato.adapters.clock import SystemClock
 from rubato.adapters.cron import CroniterCron
+from rubato.adapters.github import GitHub
 from rubato.adapters.http.dispatcher import HttpDispatcher
 from rubato.adapters.http.guard import AddressPolicy, check_url
 from rubato.adapters.http.isolated import IsolatedDispatcher
 from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
+from rubato.adapters.postgres import access
 from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.allowances import PostgresAllowances
+from rubato.adapters.postgres.audit import PostgresAudit
 from rubato.adapters.postgres.embedded import EmbeddedPostgres
 from rubato.adapters.postgres.engine import CALL_S, IDLE_IN_TRANSACTION_S, Engine, connect, wait_until_ready
 from rubato.adapters.postgres.flags import PostgresFlags
+from rubato.adapters.postgres.keys import PostgresKeys, new_key
+from rubato.adapters.postgres.members import PostgresMembers
 from rubato.adapters.postgres.migrate import ensure_partitions, migrate, require_schema
 from rubato.adapters.postgres.quota import PostgresQuota
+from rubato.adapters.postgres.secret_rotation import Rotated, rotate_secrets
+from rubato.adapters.postgres.sign_ins import PostgresSignIns
 from rubato.adapters.postgres.store import PostgresStore
+from rubato.adapters.postgres.tenant_data import (
+    PostgresTenantData,
+    remove_deleted_tenants,
+    remove_old_audit_entries,
+)
 from rubato.adapters.postgres.wake import WakeListener
 from rubato.adapters.telemetry import Telemetry
+from rubato.adapters.vault import Vault, new_encryption_key
 from rubato.demo.jobs import register_demo
 from rubato.demo.target import DemoTarget
 from rubato.settings import Settings
@@ -71,7 +85,9 @@ class Core:
 
     settings: Settings
     url: str
-    engine: Engine
+    login: Engine  # of whoever logs in: migrations, and a look whether this process may start
+    engine: Engine  # of the worker's role
+    open: Callable[..., Engine]  # another one, with the same limits
     store: PostgresStore
     quota: PostgresQuota
     flags: PostgresFlags
@@ -80,27 +96,39 @@ class Core:
     ids: SystemIds
     telemetry: Telemetry
     policy: AddressPolicy
+    vault: Callable[[], Vault]
+
+    def seal(self, plain: str) -> str:
+        """Encrypt a job's secret."""
+        return self.vault().seal(plain)
+
+    def unseal(self, sealed: str) -> str:
+        """Decrypt one. Raises SecretLostError."""
+        return self.vault().open(sealed)
 
 
 @asynccontextmanager
 async def core(settings: Settings, url: str, *, application: str) -> AsyncIterator[Core]:
     """Connect, waiting for the database as long as the settings say."""
-    policy = AddressPolicy(settings.egress_allow)
+    policy, vault = AddressPolicy(settings.egress_allow), cache(partial(_vault, settings))
     lease_s = settings.lock_ttl_ms / 1000
     idle_s, whole_s = min(IDLE_IN_TRANSACTION_S, lease_s / IDLES_A_LEASE), min(CALL_S, lease_s / WHOLES_A_LEASE)
     limited = partial(connect, url, idle_s=idle_s, whole_s=whole_s)
-    engine = limited(application=application)
-    loop_engine = limited(application=f"{application} loop", pool_size=4, keyed=True)
-    renewal_engine = limited(application=f"{application} renewals", pool_size=1, keyed=True)
-    engines = (engine, loop_engine, renewal_engine)  # none of them opens a connection before it needs one
+    login = limited(application=application)
+    engine = limited(application=application, role=access.ENGINE)
+    loop_engine = limited(application=f"{application} loop", pool_size=4, keyed=True, role=access.ENGINE)
+    renewal_engine = limited(application=f"{application} renewals", pool_size=1, keyed=True, role=access.ENGINE)
+    engines = (login, engine, loop_engine, renewal_engine)  # none of them opens a connection before it needs one
     try:
-        await wait_until_ready(engine, url, timeout_s=settings.database_wait_ms / 1000)
+        await wait_until_ready(login, url, timeout_s=settings.database_wait_ms / 1000)
         ids, clock = SystemIds(), SystemClock()
         minimum = timedelta(milliseconds=settings.min_interval_ms)
         yield Core(
             settings=settings,
             url=url,
+            login=login,
             engine=engine,
+            open=limited,
             store=PostgresStore(
                 engine,
                 ids,
@@ -116,6 +144,7 @@ async def core(settings: Settings, url: str, *, application: str) -> AsyncIterat
             ids=ids,
             telemetry=Telemetry(clock),
             policy=policy,
+            vault=vault,
         )
     finally:
         for each in engines:
@@ -124,15 +153,45 @@ async def core(settings: Settings, url: str, *, application: str) -> AsyncIterat
 
 async def run_migrations(settings: Settings) -> None:
     """Bring the schema up to date and end."""
-    async with core(settings, database_url(settings), application="rubato migrate") as shared:
-        await migrate(shared.engine)
+    AddressPolicy(settings.egress_allow)  # what the other processes would refuse, this one does too
+    async with _reached(settings, None) as engine:
+        await migrate(engine)
         log.info("The schema is up to date.")
+
+
+@asynccontextmanager
+async def _reached(settings: Settings, role: str | None) -> AsyncIterator[Engine]:
+    """Connect for one errand, as whoever logs in or in a role, waiting for the database."""
+    url = database_url(settings)
+    engine = connect(url, application="rubato", role=role, pool_size=1)
+    try:
+        await wait_until_ready(engine, url, timeout_s=settings.database_wait_ms / 1000)
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+async def create_key(settings: Settings, *, tenant: str, name: str) -> str:
+    """Make a key of all scopes for an admin of a tenant, both made if they are not there; return its value."""
+    value = new_key(settings.api_key_prefix)
+    async with _reached(settings, access.IDENTITY) as engine:
+        accounts = PostgresAccounts(engine, SystemIds(), pepper=_pepper(settings))
+        if await accounts.create_key(value, tenant=tenant, name=name) is None:
+            await accounts.bootstrap(value, tenant=tenant, user="operator")
+    return value
+
+
+async def rotate_all_secrets(settings: Settings) -> Rotated:
+    """Seal every job's secrets under the first of the encryption keys."""
+    vault = _vault(settings)
+    async with _reached(settings, access.ENGINE) as engine:
+        return await rotate_secrets(engine, vault.renew)
 
 
 async def switch_planning(settings: Settings, mode: str, *, tenant: str | None, reason: str | None) -> str:
     """Turn the switch of planning for everybody or one tenant; return what was done, in a sentence."""
     async with core(settings, database_url(settings), application="rubato planning") as shared:
-        await require_schema(shared.engine)
+        await require_schema(shared.login, access.ENGINE)
         switches = SwitchPlanner(shared.store, shared.flags, shared.cron)
         flag, count = await switches.turn(tenant or EVERYBODY, mode, by="operator", reason=reason)
     whom = f"tenant {tenant}" if tenant else "everybody"
@@ -142,7 +201,7 @@ async def switch_planning(settings: Settings, mode: str, *, tenant: str | None, 
 async def planning_status(settings: Settings, *, tenant: str | None) -> list[str]:
     """Return the switches that are set for everybody and a tenant, and their latest turns, a line each."""
     async with core(settings, database_url(settings), application="rubato planning") as shared:
-        await require_schema(shared.engine)
+        await require_schema(shared.login, access.ENGINE)
         scopes = [EVERYBODY, tenant] if tenant else [EVERYBODY]
         flags = await shared.flags.read(scopes)
         turns = [change for scope in scopes for change in await shared.flags.changes(scope, limit=10)]
@@ -160,23 +219,29 @@ async def planning_status(settings: Settings, *, tenant: str | None) -> list[str
 async def set_allowances(settings: Settings, values: Mapping[str, int | None], *, tenant: str | None) -> None:
     """Set a tenant's allowances, or (without one) the ceilings over all tenants; None lifts a ceiling."""
     async with core(settings, database_url(settings), application="rubato quota") as shared:
-        await require_schema(shared.engine)
-        await PostgresAllowances(shared.engine).set(values, tenant=tenant)
+        await require_schema(shared.login, access.ENGINE)
+        await PostgresAllowances(shared.login).set(values, tenant=tenant)
 
 
 async def run_api(settings: Settings) -> None:
     """Serve the API until a signal."""
     pepper = _pepper(settings)
-    async with core(settings, database_url(settings), application="rubato api") as shared, signals() as taken:
-        await require_schema(shared.engine)
-        accounts = PostgresAccounts(shared.engine, shared.ids, pepper=pepper)
+    _require_keys(settings)
+    origin = settings.public_url or f"http://{settings.host}:{settings.port}"
+    async with (
+        core(settings, database_url(settings), application="rubato api") as shared,
+        _front(shared, pepper, origin) as front,
+        signals() as taken,
+    ):
+        await require_schema(shared.login, access.TENANT, access.IDENTITY)
         if settings.bootstrap_api_key is not None:
-            await accounts.bootstrap(settings.bootstrap_api_key.get_secret_value(), tenant="default", user="bootstrap")
+            key = settings.bootstrap_api_key.get_secret_value()
+            await front.accounts.bootstrap(key, tenant="default", user="bootstrap")
         planner = _planner(settings)
-        app = create_app(_services(shared, accounts, planner, anonymous_tenant=None))
+        app = create_app(_services(shared, front, planner, anonymous_tenant=None))
         try:
             async with _serving(app, bind(settings.host, settings.port, "PORT")):
-                log.info("API is up", url=settings.public_url or f"http://{settings.host}:{settings.port}")
+                log.info("API is up", url=origin)
                 await taken.stop.wait()
         finally:
             await _close(planner)
@@ -193,12 +258,13 @@ def _collect_garbage_seldom() -> None:
 async def run_worker(settings: Settings, *, only: str | None) -> None:
     """Run what is due, and plan, until a signal; `only`: `run` or `plan`."""
     _collect_garbage_seldom()
+    _require_keys(settings)
     async with (
         core(settings, database_url(settings), application="rubato worker") as shared,
         _worker(shared, only=only) as supervisor,
         signals() as taken,
     ):
-        await require_schema(shared.engine)
+        await require_schema(shared.login, access.ENGINE)
 
         async def is_ready() -> bool:
             try:
@@ -241,24 +307,26 @@ async def run_dev(settings: Settings, url: str, options: DevOptions, announce: C
     async with AsyncExitStack() as stack:
         stack.callback(bound.close)
         shared = await stack.enter_async_context(core(settings, url, application="rubato dev"))
-        await migrate(shared.engine)
+        await migrate(shared.login)
         pepper = kept_secret(data / "secret", lambda: secrets.token_hex(32)).encode()
-        accounts = PostgresAccounts(shared.engine, shared.ids, pepper=pepper)
+        origin = settings.public_url or f"http://127.0.0.1:{options.port}"
+        front = await stack.enter_async_context(_front(shared, pepper, origin))
         key = (
             settings.bootstrap_api_key.get_secret_value()
             if settings.bootstrap_api_key is not None
-            else kept_secret(data / "api_key", lambda: f"cron_{secrets.token_urlsafe(32)}")
+            else kept_secret(data / "api_key", lambda: new_key(settings.api_key_prefix))
         )
-        owner = await accounts.bootstrap(key, tenant="demo", user="developer")
+        owner = await front.accounts.bootstrap(key, tenant="demo", user="developer")
         supervisor = await stack.enter_async_context(_worker(shared, only=None))
         planner = _planner(settings)
         stack.push_async_callback(_close, planner)
-        services = _services(shared, accounts, planner, anonymous_tenant=owner.tenant_id)
+        services = _services(shared, front, planner, anonymous_tenant=owner.tenant_id)
         taken = await stack.enter_async_context(signals())
         await stack.enter_async_context(_serving(create_app(services), bound))
         if options.demo:
             base_url = await _demo_target(stack, shared, data)
-            await register_demo(services.jobs, shared.store, owner.tenant_id, base_url)
+            jobs = ManageJobs(shared.store, shared.cron, shared.ids)
+            await register_demo(jobs, shared.store, owner.tenant_id, base_url)
         await supervisor.start()
         announce(f"http://127.0.0.1:{options.port}/", key, _describe(planner))
         await taken.stop.wait()
@@ -318,25 +386,83 @@ def kept_secret(path: Path, make: Callable[[], str]) -> str:
     return path.read_text(encoding="ascii").strip()
 
 
-def _services(
-    shared: Core, accounts: PostgresAccounts, planner: Planner | None, *, anonymous_tenant: str | None
-) -> Services:
-    settings = shared.settings
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What stands before the API: credentials under one role, one tenant's rows under another."""
+
+    store: PostgresStore
+    quota: PostgresQuota
+    flags: PostgresFlags
+    accounts: PostgresAccounts
+    identity: Identity
+
+
+@asynccontextmanager
+async def _front(shared: Core, pepper: bytes, origin: str) -> AsyncIterator[Front]:
+    """Build it; nothing is opened before it is needed."""
+    settings, ids = shared.settings, shared.ids
+    tenant = shared.open(application="rubato api", role=access.TENANT)
+    credentials = shared.open(application="rubato api sign-in", pool_size=5, role=access.IDENTITY)
+    minimum = timedelta(milliseconds=settings.min_interval_ms)
+    try:
+        yield Front(
+            store=PostgresStore(tenant, ids, operator_minimum=minimum, clock=shared.clock),
+            quota=PostgresQuota(tenant, ids),
+            flags=PostgresFlags(tenant),
+            accounts=PostgresAccounts(credentials, ids, pepper=pepper),
+            identity=Identity(
+                keys=PostgresKeys(tenant, ids, pepper=pepper, prefix=settings.api_key_prefix),
+                sign_ins=PostgresSignIns(credentials, ids, pepper=pepper),
+                members=PostgresMembers(tenant, ids, pepper=pepper),
+                audit=PostgresAudit(tenant, ids),
+                tenant=PostgresTenantData(tenant),
+                act_for=access.act_for,
+                origin=origin.rstrip("/"),
+                provider=_provider(settings, origin.rstrip("/")),
+            ),
+        )
+    finally:
+        await tenant.dispose()
+        await credentials.dispose()
+
+
+def _provider(settings: Settings, origin: str) -> GitHub | None:
+    """Return how people sign in. Raises ConfigurationError where it could not be safe, or would let nobody in."""
+    if settings.github_client_id is None or settings.github_client_secret is None:
+        return None
+    parts = urlsplit(origin)
+    if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+        raise ConfigurationError(
+            f"Sign-in needs HTTPS, and browsers reach this API at {origin}. Set RUBATO_PUBLIC_URL to its https address."
+        )
+    return GitHub(
+        settings.github_client_id,
+        settings.github_client_secret.get_secret_value(),
+        callback=f"{origin}/api/auth/callback/github",
+        url=settings.github_url,
+        allow=settings.github_allow,
+    )
+
+
+def _services(shared: Core, front: Front, planner: Planner | None, *, anonymous_tenant: str | None) -> Services:
+    settings, store = shared.settings, front.store
     return Services(
-        jobs=ManageJobs(shared.store, shared.cron, shared.ids),
-        hints=ManageHints(shared.store, shared.cron, shared.ids),
-        rules=ManageRules(shared.store, shared.cron, shared.ids),
-        explain=Explain(shared.store, shared.cron),
-        store=shared.store,
-        quota=shared.quota,
-        flags=shared.flags,
-        switches=SwitchPlanner(shared.store, shared.flags, shared.cron),
-        accounts=accounts,
+        jobs=ManageJobs(store, shared.cron, shared.ids),
+        hints=ManageHints(store, shared.cron, shared.ids),
+        rules=ManageRules(store, shared.cron, shared.ids),
+        explain=Explain(store, shared.cron),
+        store=store,
+        quota=front.quota,
+        flags=front.flags,
+        switches=SwitchPlanner(store, front.flags, shared.cron),
+        accounts=front.accounts,
+        identity=front.identity,
         clock=shared.clock,
-        planner=_plan_due(shared, planner) if planner is not None else None,
+        planner=_plan_due(shared, planner, store, front.quota) if planner is not None else None,
         check_url=partial(_check_url, policy=shared.policy),
         check_headers=check_headers,
-        metrics=shared.telemetry.exposition(shared.store.backlog),
+        seal=shared.seal,
+        metrics=shared.telemetry.exposition(store.backlog),
         observe=shared.telemetry.observe_http,
         metrics_public=settings.metrics_public,
         cors_origins=tuple(settings.cors_origins),
@@ -353,14 +479,14 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
     """Build a worker's services; they are stopped with the block at the latest."""
     settings = shared.settings
     poll, lease = timedelta(milliseconds=settings.poll_interval_ms), timedelta(milliseconds=settings.lock_ttl_ms)
-    dispatcher = HttpDispatcher(shared.policy)
+    dispatcher = HttpDispatcher(shared.policy, opener=shared.unseal)
     services: list[Service] = []
     runs: RunDue | None = None
     planner = _planner(settings) if only != "run" else None
     async with WakeListener(shared.url) as listener:
         plans: Service | None = None
         if planner is not None:
-            plans = plan_service(_plan_due(shared, planner), shared.telemetry, poll=poll)
+            plans = plan_service(_plan_due(shared, planner, shared.store, shared.quota), shared.telemetry, poll=poll)
             services.append(plans)
         if only != "plan":
             runs = RunDue(
@@ -377,7 +503,7 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
                 ramp=ADMISSION_RAMP,
                 lease=lease,
                 misfire_grace=timedelta(milliseconds=settings.misfire_grace_ms),
-                isolated=IsolatedDispatcher(shared.policy),
+                isolated=IsolatedDispatcher(shared.policy, opener=shared.unseal),
             )
             runner = run_service(runs, shared.clock, shared.telemetry, poll=poll)
             listener.subscribe(runner.wake)
@@ -397,19 +523,22 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
 
 
 async def _maintain(shared: Core) -> None:
-    """Make the coming days' partitions, charge what planners that died had reserved, and forget jobs' closed hours."""
+    """Make the coming days' partitions, charge what planners that died had reserved, forget jobs' closed hours, and
+    remove what deleted tenants and old entries of the audit left."""
     await ensure_partitions(shared.engine)
     await shared.quota.charge_lost()
     await shared.quota.forget_closed()
+    await remove_deleted_tenants(shared.engine)
+    await remove_old_audit_entries(shared.engine)
 
 
-def _plan_due(shared: Core, planner: Planner) -> PlanDue:
+def _plan_due(shared: Core, planner: Planner, store: PostgresStore, quota: PostgresQuota) -> PlanDue:
     if isinstance(planner, LlmPlanner):
         shared.telemetry.watch_breakers(planner.open_breakers)
     return PlanDue(
-        shared.store,
+        store,
         planner,
-        shared.quota,
+        quota,
         shared.cron,
         shared.clock,
         shared.ids,
@@ -526,6 +655,30 @@ def _port(bound: socket.socket) -> int:
 def _worker_id(shared: Core) -> str:
     """Return an id of this boot: a restarted worker is another worker."""
     return f"wrk_{socket.gethostname()[:40]}_{os.getpid()}_{shared.ids.entropy()[:8]}"
+
+
+def _require_keys(settings: Settings) -> None:
+    """Refuse a start that could not seal or open secrets; development makes its key when a secret first needs one."""
+    if settings.environment != "development":
+        _vault(settings)
+
+
+def encryption_key() -> str:
+    """Return a fresh key for RUBATO_ENCRYPTION_KEYS."""
+    return new_encryption_key()
+
+
+def _vault(settings: Settings) -> Vault:
+    """Return what seals and opens jobs' secrets. Development makes a key of its own, beside its other secrets."""
+    if settings.encryption_keys is not None:
+        keys = settings.encryption_keys.get_secret_value().split(",")
+        return Vault([key.strip() for key in keys if key.strip()])
+    if settings.environment != "development":
+        raise ConfigurationError(
+            f"RUBATO_ENCRYPTION_KEYS is not set, and RUBATO_ENV is {settings.environment}: API and worker need it for "
+            "jobs' secrets. Make a key with: rubato admin new-encryption-key"
+        )
+    return Vault([kept_secret(settings.data_dir / "encryption_key", new_encryption_key)])
 
 
 def _pepper(settings: Settings) -> bytes:

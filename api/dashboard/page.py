@@ -107,6 +107,7 @@ async def live(request: Request, given: Given) -> Response:
 
 async def _render(template: str, request: Request, given: Services) -> Response:
     tenant_id = _reader(request, given)
+    given.identity.act_for(tenant_id)
     now = await given.store.now()
     found = await given.store.jobs(tenant_id, JobFilter(), limit=SHOWN_JOBS)
     cards = [await _card(given, job, now) for job in sorted(found.items, key=lambda job: job.id)]

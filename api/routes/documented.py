@@ -28,8 +28,8 @@ _PROBLEM: dict[str, Any] = {
 }
 _WORDS = {
     400: "The request is not valid; `errors` names each field and what would be accepted.",
-    401: "No valid API key was sent.",
-    403: "Only an admin of the tenant may do this.",
+    401: "No valid API key was sent, and nobody is signed in.",
+    403: "Whoever asks is known, and may not; `code` says why.",
     404: "There is no such thing, or it is another tenant's.",
     409: "The state forbids it; `code` says which rule.",
     413: "The body is too large.",

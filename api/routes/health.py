@@ -4,11 +4,12 @@ from ipaddress import ip_address
 
 from fastapi import APIRouter, Request, Response
 
-from api.auth import Given, presented_key
+from api.auth import Given, presented_key, require
 from api.problems import Problem
 from api.routes.documented import problems
 from api.wire import Instant, Wire
 from core.errors import Unavailable
+from core.identity import Scope
 
 router = APIRouter(tags=["health"])
 root = APIRouter(tags=["health"])
@@ -54,15 +55,17 @@ async def readyz(given: Given) -> dict[str, str]:
     operation_id="metrics",
     summary="Metrics for Prometheus",
     response_class=Response,
-    responses={401: problems()[401]},
+    responses={401: problems()[401], 403: problems(403)[403]},
 )
 async def metrics(request: Request, given: Given) -> Response:
     """Answer whoever asks from loopback; elsewhere a key is needed, unless RUBATO_METRICS_PUBLIC is on."""
     if not given.metrics_public and not _from_loopback(request):
         key = presented_key(request)
-        if key is None or await given.accounts.authenticate(key) is None:
-            detail = "Metrics are open on loopback only; send an API key."
+        who = await given.accounts.authenticate(key) if key else None
+        if who is None:
+            detail = "Metrics are open on loopback only; send an API key with the scope metrics:read."
             raise Problem(401, "unauthenticated", detail, headers={"WWW-Authenticate": 'Bearer realm="rubato"'})
+        require(who, Scope.METRICS_READ)
     body, media_type = await given.metrics()
     return Response(body, media_type=media_type)
 

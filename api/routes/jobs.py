@@ -14,7 +14,7 @@ from api.schemas.runs import RunOut, run_out
 from api.schemas.sessions import SessionOut, session_out
 from api.services import Services
 from core.entities import Definition, Job, JobStatus
-from core.errors import InvalidInput
+from core.errors import InvalidInput, Issue
 from core.ports.store import JobFilter
 
 router = APIRouter(tags=["jobs"])
@@ -39,7 +39,7 @@ async def create(
     response: Response,
 ) -> JobOut:
     """Store a job and schedule its first run."""
-    definition = body.definition()
+    definition = body.definition(given.seal)
     _check_outgoing(given, definition)
     job, _ = await given.jobs.register(who.tenant_id, definition)
     response.headers["Location"] = f"/api/v1/jobs/{job.id}"
@@ -107,7 +107,7 @@ async def update(job_id: str, request: Request, given: Given, who: Who, response
     JobPatch.check(patch)
 
     def apply(old: Definition) -> Definition:
-        new = patched(old, patch)
+        new = patched(old, patch, given.seal)
         if new.action != old.action:
             _check_outgoing(given, new)
         return new
@@ -242,7 +242,11 @@ async def _shown(given: Services, job: Job, response: Response) -> JobOut:
 
 
 def _check_outgoing(given: Services, definition: Definition) -> None:
-    issues = [*given.check_url(definition.action.url), *given.check_headers(definition.action.headers)]
+    action = definition.action
+    issues = [*given.check_url(action.url), *given.check_headers(action.headers)]
+    for name in action.sealed_headers:
+        where = f"/secretHeaders/{name.replace('~', '~0').replace('/', '~1')}"
+        issues += [Issue(where, issue.code, issue.detail) for issue in given.check_headers({name: ""})]
     if issues:
         raise InvalidInput(issues)
 

@@ -1,6 +1,7 @@
 """Jobs on the wire: what a user sends, what a user sees, and how a merge-patch becomes a new definition."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -32,6 +33,8 @@ from core.usecases.manage_jobs import visible_status
 _BASELINES = ("baselineCron", "baselineIntervalMs", "runAt")
 _MERGED = ("authority", "success")  # structured; every other object is opaque and replaced whole
 
+SecretValue = Annotated[str, Field(strict=True, max_length=8192, pattern=r"^[\t\x20-\x7e]*$")]
+Seal = Callable[[str], str]
 Label = Annotated[str, Field(strict=True, max_length=255)]
 
 
@@ -72,6 +75,17 @@ class JobIn(Wire):
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"] | None = None
     headers_json: Annotated[dict[StrictStr, StrictStr] | None, Field(max_length=100)] = None
     body_json: Any = None
+    secret_headers: Annotated[
+        dict[StrictStr, SecretValue | None] | None,
+        Field(
+            max_length=100,
+            description="Headers whose values are kept encrypted and read back as null. Sent as null: as it is stored.",
+        ),
+    ] = None
+    body_secret: Annotated[
+        StrictBool | None,
+        Field(description="The body is kept encrypted and reads back as null. Sent as null: as it is stored."),
+    ] = None
     baseline_cron: Annotated[str | None, Field(strict=True, min_length=1)] = None
     timezone: Annotated[str | None, Field(strict=True, min_length=1, max_length=100)] = None
     baseline_interval_ms: Milliseconds | None = None
@@ -108,13 +122,13 @@ class JobIn(Wire):
             raise ValueError("timezone goes with baselineCron only")
         return self
 
-    def definition(self) -> Definition:
-        """Return it as core takes it, defaults filled in."""
+    def definition(self, seal: Seal, *, kept: HttpAction | None = None) -> Definition:
+        """Return it as core takes it, defaults filled in and secrets sealed. `kept`: the action whose secrets stay
+        where they are sent as null. Raises RequestValidationError when there are none."""
         baseline = self._baseline()
-        timeout = max(span(self.timeout_ms) or DEFAULT_TIMEOUT, MINIMUM_TIMEOUT)
         return Definition(
             name=self.name,
-            action=HttpAction(self.url, self.method or "GET", self.headers_json or {}, self.body_json, timeout),
+            action=self._action(seal, kept),
             baseline=baseline,
             key=self.key,
             description=self.description,
@@ -133,6 +147,27 @@ class JobIn(Wire):
             authority=self._authority(baseline),
             planner=PlannerMode(self.planner or "on"),
             store_responses=self.store_responses if self.store_responses is not None else True,
+        )
+
+    def _action(self, seal: Seal, kept: HttpAction | None) -> HttpAction:
+        timeout = max(span(self.timeout_ms) or DEFAULT_TIMEOUT, MINIMUM_TIMEOUT)
+        stored = kept or HttpAction(self.url)
+        open_names = {name.lower() for name in self.headers_json or {}}
+        sealed_headers = {}
+        for name, value in (self.secret_headers or {}).items():
+            if name.lower() in open_names:
+                raise _refused(("secretHeaders", name), f"{name[:60]} also stands in headersJson; give it once")
+            if value is None and name not in stored.sealed_headers:
+                raise _refused(("secretHeaders", name), f"{name[:60]} is null, and no value of it is stored")
+            sealed_headers[name] = stored.sealed_headers[name] if value is None else seal(value)
+        sealed_body = None
+        if self.body_secret:
+            sealed_body = stored.sealed_body if self.body_json is None else seal(json.dumps(self.body_json))
+            if sealed_body is None:
+                raise _refused(("bodyJson",), "bodySecret is true, and there is no body, sent or stored")
+        body_json = None if self.body_secret else self.body_json
+        return HttpAction(
+            self.url, self.method or "GET", self.headers_json or {}, body_json, timeout, sealed_headers, sealed_body
         )
 
     def _baseline(self) -> Baseline:
@@ -189,6 +224,8 @@ class JobOut(Wire):
     method: str
     headers_json: dict[str, str]
     body_json: Any
+    secret_headers: dict[str, None]
+    body_secret: bool
     baseline_cron: str | None
     timezone: str | None
     baseline_interval_ms: int | None
@@ -279,6 +316,8 @@ def definition_out(definition: Definition) -> dict[str, Any]:
         "method": definition.action.method,
         "headersJson": dict(definition.action.headers),
         "bodyJson": definition.action.body_json,
+        "secretHeaders": dict.fromkeys(definition.action.sealed_headers),
+        "bodySecret": definition.action.sealed_body is not None,
         **baseline_out(definition.baseline),
         "startAt": rfc3339(definition.start_at) if definition.start_at else None,
         "endAt": rfc3339(definition.end_at) if definition.end_at else None,
@@ -315,8 +354,9 @@ def _success_out(success: Success) -> dict[str, Any] | None:
     return written
 
 
-def patched(old: Definition, patch: Mapping[str, Any]) -> Definition:
+def patched(old: Definition, patch: Mapping[str, Any], seal: Seal) -> Definition:
     """Apply a merge-patch (RFC 7396): null clears, what is not named stays, a new baseline replaces the old one.
+    Within `secretHeaders` null means as it is stored, as it reads; what is left out of it is gone.
 
     Raises RequestValidationError for what is not valid afterwards.
     """
@@ -333,10 +373,15 @@ def patched(old: Definition, patch: Mapping[str, Any]) -> Definition:
         else:
             merged[name] = value
     try:
-        return JobIn.model_validate(merged).definition()
+        return JobIn.model_validate(merged).definition(seal, kept=old.action)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found]) from None
+
+
+def _refused(path: tuple[str, ...], message: str) -> RequestValidationError:
+    """Return the refusal of one field; it never quotes a value."""
+    return RequestValidationError([{"type": "value_error", "loc": ("body", *path), "msg": message}])
 
 
 def patch_schema() -> dict[str, Any]:

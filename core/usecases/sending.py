@@ -58,4 +58,6 @@ def _request(job: Job, run: Run) -> HttpRequest:
         keep_body=job.definition.store_responses
         or job.definition.success.json_pointer is not None
         or job.schedule.rules_seq > 0,
+        sealed_headers=action.sealed_headers,
+        sealed_body=action.sealed_body,
     )

@@ -61,6 +61,7 @@ def environment(database_url: str, port: int) -> dict[str, str]:
         "PORT": str(port),
         "RUBATO_ENV": "production",
         "RUBATO_SECRET": "0123456789abcdef0123456789abcdef",
+        "RUBATO_ENCRYPTION_KEYS": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
         "RUBATO_BOOTSTRAP_API_KEY": KEY,
         "RUBATO_PLANNER": "off",
         "RUBATO_EGRESS_ALLOW": "loopback",

@@ -19,6 +19,7 @@ from rubato.adapters.clock import SystemClock
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.memory.flags import MemoryFlags
 from rubato.adapters.memory.store import MemoryStore
+from rubato.adapters.postgres import access
 from rubato.adapters.postgres.engine import connect
 from rubato.adapters.postgres.flags import PostgresFlags
 from rubato.adapters.postgres.store import PostgresStore
@@ -133,7 +134,9 @@ async def house(place: str | None) -> AsyncIterator[House]:
     engine = connect(place, application="contract")
     async with engine.begin() as connection:
         await connection.execute(text("INSERT INTO tenants (id, name) VALUES ('ten_a', 'a'), ('ten_b', 'b')"))
-    yield House(PostgresStore(engine, SystemIds()), "ten_a", engine)
+    own = connect(place, application="contract", role=access.ENGINE)
+    yield House(PostgresStore(own, SystemIds()), "ten_a", engine)
+    await own.dispose()
     await engine.dispose()
 
 

@@ -27,7 +27,9 @@ from rubato.adapters.ids import SystemIds
 from rubato.adapters.memory.flags import MemoryFlags
 from rubato.adapters.memory.store import MemoryStore
 from rubato.adapters.telemetry import Telemetry
+from rubato.adapters.vault import Vault, new_encryption_key
 from tests.unit.fakes import FakeDispatcher, FakeQuota, ScriptedPlanner
+from tests.unit.identities import no_identity
 
 KEYS = {
     "cron_a": Principal("ten_a", "usr_a", "admin", "key_a"),
@@ -100,10 +102,12 @@ async def face(*, client_host: str = "127.0.0.1", **options: Any) -> AsyncIterat
         "flags": (flags := MemoryFlags(store)),
         "switches": SwitchPlanner(store, flags, cron),
         "accounts": FixedAccounts(),
+        "identity": no_identity(),
         "clock": clock,
         "planner": plans,
         "check_url": partial(check_url, policy=AddressPolicy()),
         "check_headers": check_headers,
+        "seal": Vault([new_encryption_key()]).seal,
         "metrics": telemetry.exposition(store.backlog),
         "observe": telemetry.observe_http,
     }

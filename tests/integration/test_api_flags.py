@@ -24,7 +24,7 @@ async def test_a_member_reads_switches_and_turns_none(monkeypatch: pytest.Monkey
     async with face() as api:
         assert (await api.call("GET", "/api/v1/flags", key="cron_member")).status_code == 200
         refused = await api.call("PUT", "/api/v1/flags/planner", {"value": "off"}, key="cron_member")
-        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        assert (refused.status_code, refused.json()["code"]) == (403, "admins_only")
         history = await api.call("GET", "/api/v1/flags/planner/changes", key="cron_member")
         assert history.status_code == 403
 

@@ -18,6 +18,7 @@ from core.ports.accounts import Principal
 from core.ports.dispatcher import HttpRequest, HttpResult
 from planner.llm import OfflinePlanner
 from tests.unit.fakes import START
+from tests.unit.identities import no_identity
 from tests.unit.loop import TENANT, Loop, definition, interval_proposal
 
 STATIC = Path(__file__).resolve().parents[2] / "api/dashboard/static"
@@ -71,10 +72,12 @@ def services(loop: Loop, *, anonymous_tenant: str | None = TENANT) -> Services:
         flags=loop.flags,
         switches=loop.switches,
         accounts=NoAccounts(),
+        identity=no_identity(),
         clock=loop.clock,
         planner=None,
         check_url=lambda url: [],
         check_headers=lambda headers: [],
+        seal=lambda plain: plain,
         metrics=metrics,
         observe=observe,
         anonymous_tenant=anonymous_tenant,

@@ -123,6 +123,19 @@ def test_the_example_names_every_setting_and_is_accepted_as_it_stands() -> None:
     assert load({}, dotenv=example).settings == load({}, dotenv=NOWHERE).settings
 
 
+def test_an_oauth_app_is_given_whole_or_not_at_all() -> None:
+    for name in ("GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET"):
+        with pytest.raises(ConfigurationError, match="GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET go together"):
+            load({name: "x"}, dotenv=NOWHERE)
+
+
+def test_a_prefix_of_keys_is_short_plain_and_ends_in_an_underscore() -> None:
+    assert load({"RUBATO_API_KEY_PREFIX": "acme_"}, dotenv=NOWHERE).settings.api_key_prefix == "acme_"
+    for prefix in ("acme", "Acme_", "_", "acme__x", "a" * 20 + "_"):
+        with pytest.raises(ConfigurationError, match="RUBATO_API_KEY_PREFIX"):
+            load({"RUBATO_API_KEY_PREFIX": prefix}, dotenv=NOWHERE)
+
+
 def test_prices_are_read_by_model() -> None:
     settings = load({"RUBATO_PRICES": "gpt-5-mini=0.25/2, a=b=1/4"}, dotenv=NOWHERE).settings
     assert settings.prices == {"gpt-5-mini": (0.25, 2.0), "a=b": (1.0, 4.0)}

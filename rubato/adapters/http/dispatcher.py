@@ -8,6 +8,7 @@ import asyncio
 import time
 from functools import partial
 
+from core.errors import SecretLostError
 from core.ports.dispatcher import (
     DEFAULT_TIMEOUT,
     MAXIMUM_TIMEOUT,
@@ -20,6 +21,7 @@ from rubato.adapters.http.dial import DialError, Dialler, Origin, tls_context
 from rubato.adapters.http.guard import AddressPolicy, BlockedAddressError, Resolver, check_url, judge, resolve
 from rubato.adapters.http.message import BODY_CAP, Head, has_body, head, message, result
 from rubato.adapters.http.pool import MOST_IDLE, Pool
+from rubato.adapters.http.sealed import Opener, no_key, opened, redacted
 
 REMEMBERED = 2048  # heads of requests; a job's is the same at every run
 LONGEST_REMEMBERED = 4096  # bytes of one
@@ -39,7 +41,9 @@ class HttpDispatcher:
         body_cap: int = BODY_CAP,
         resolver: Resolver = resolve,
         most_idle: int = MOST_IDLE,
+        opener: Opener | None = None,
     ) -> None:
+        """`opener`: opens jobs' secrets; without one, a request that has any fails."""
         self._policy = policy
         self._body_cap = body_cap
         self._resolver = resolver
@@ -47,15 +51,25 @@ class HttpDispatcher:
         self._tls = tls_context()
         self._heads: dict[_Known, Head] = {}
         self._dialler: Dialler | None = None
+        self._opener = opener
 
     async def send(self, request: HttpRequest) -> HttpResult:
         """Send it within its total deadline and report; raises nothing for what a target did."""
+        if not request.sealed_headers and request.sealed_body is None:
+            return await self._send(request, remember=True)
+        try:
+            clear, hidden = opened(request, self._opener or no_key)
+        except SecretLostError as error:
+            return HttpResult(status_code=None, duration_ms=0, error=str(error), error_code="secret")
+        return redacted(await self._send(clear, remember=False), hidden)
+
+    async def _send(self, request: HttpRequest, *, remember: bool) -> HttpResult:
         begun = time.monotonic()
         if not request.url:
             return HttpResult(status_code=None, duration_ms=0, error="No URL configured", error_code="no_url")
         with_body = has_body(request)
         try:
-            made = self._head(request, with_body=with_body)
+            made = self._head(request, with_body=with_body, remember=remember)
             if isinstance(made, HttpResult):
                 return made
             data = message(request, made.lines, with_body=with_body)
@@ -91,8 +105,8 @@ class HttpDispatcher:
         """Close the connections that wait; those in use end with their exchange."""
         self._pool.close()
 
-    def _head(self, request: HttpRequest, *, with_body: bool) -> Head | HttpResult:
-        """Return a request's head, or why it cannot be sent. Raises ValueError."""
+    def _head(self, request: HttpRequest, *, with_body: bool, remember: bool) -> Head | HttpResult:
+        """Return a request's head, or why it cannot be sent. `remember` is false for secrets. Raises ValueError."""
         known = (request.url, request.method, request.tenant_id, with_body, tuple(request.headers.items()))
         made = self._heads.get(known)
         if made is not None:
@@ -102,7 +116,7 @@ class HttpDispatcher:
             code = "blocked_address" if issues[0].code == "blocked_address" else "invalid_url"
             return HttpResult(status_code=None, duration_ms=0, error=issues[0].detail, error_code=code)
         made = head(request, with_body=with_body)
-        if len(made.lines) <= LONGEST_REMEMBERED:
+        if remember and len(made.lines) <= LONGEST_REMEMBERED:
             if len(self._heads) >= REMEMBERED:
                 del self._heads[next(iter(self._heads))]
             self._heads[known] = made

@@ -17,10 +17,11 @@ from typing import Any
 
 import orjson
 
-from core.errors import IsolatedRunError
+from core.errors import IsolatedRunError, SecretLostError
 from core.ports.dispatcher import DEFAULT_TIMEOUT, MAXIMUM_TIMEOUT, MINIMUM_TIMEOUT, HttpRequest, HttpResult
 from rubato.adapters.http.dispatcher import HttpDispatcher
 from rubato.adapters.http.guard import AddressPolicy
+from rubato.adapters.http.sealed import Opener, no_key, opened, redacted
 
 START_S = 10.0  # what a process may take to start and to end, beyond the request's own deadline, on a busy machine
 ADDRESS_SPACE = 512 * 1024**2  # bytes; 170 MiB are mapped for an ordinary request, most of it for libraries
@@ -34,9 +35,16 @@ class IsolatedDispatcher:
     """Sends one request in a process of its own. A target's failure is a result; the process's own raises."""
 
     def __init__(
-        self, policy: AddressPolicy, *, command: Sequence[str] | None = None, start_s: float = START_S
+        self,
+        policy: AddressPolicy,
+        *,
+        command: Sequence[str] | None = None,
+        start_s: float = START_S,
+        opener: Opener | None = None,
     ) -> None:
+        """`opener`: opens jobs' secrets here; the process that sends is never given a key."""
         self._policy = policy
+        self._opener = opener
         self._command = tuple(command or (sys.executable, *CHILD))
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._start_s = start_s
@@ -44,8 +52,12 @@ class IsolatedDispatcher:
     async def send(self, request: HttpRequest) -> HttpResult:
         """Send it within its total deadline and report. Raises IsolatedRunError; cancelling it ends the process."""
         timeout = min(max(request.timeout or DEFAULT_TIMEOUT, MINIMUM_TIMEOUT), MAXIMUM_TIMEOUT)
+        try:
+            clear, hidden = opened(request, self._opener or no_key)
+        except SecretLostError as error:
+            return HttpResult(status_code=None, duration_ms=0, error=str(error), error_code="secret")
         async with self._turns:
-            return await self._send(request, timeout.total_seconds() + self._start_s)
+            return redacted(await self._send(clear, timeout.total_seconds() + self._start_s), hidden)
 
     async def _send(self, request: HttpRequest, limit_s: float) -> HttpResult:
         asked = {**_written(request), "allow": self._policy.allow, "limit_s": limit_s}

@@ -116,6 +116,8 @@ def definition_to(definition: Definition) -> dict[str, Any]:
         "may_pause": definition.authority.pause,
         "planner": definition.planner.value,
         "store_responses": definition.store_responses,
+        "secret_headers": dict(action.sealed_headers),
+        "secret_body": action.sealed_body,
     }
 
 
@@ -123,7 +125,15 @@ def definition_from(row: Row) -> Definition:
     """Read a definition."""
     return Definition(
         name=row["name"],
-        action=HttpAction(row["url"], row["method"], row["headers"], row["body"], row["timeout_ms"] * _MS),
+        action=HttpAction(
+            url=row["url"],
+            method=row["method"],
+            headers=row["headers"],
+            body_json=row["body"],
+            timeout=row["timeout_ms"] * _MS,
+            sealed_headers=row["secret_headers"],
+            sealed_body=row["secret_body"],
+        ),
         baseline=_baseline_from(row),
         version=row["version"],
         key=row["key"],

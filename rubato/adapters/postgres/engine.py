@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from core.errors import ConfigurationError, Conflict, Unavailable
+from rubato.adapters.postgres import access
 
 Engine = AsyncEngine  # what the wiring holds on to, without importing SQLAlchemy
 
@@ -69,6 +70,8 @@ _CUT_OFF = (asyncio.CancelledError, TimeoutError, OSError, asyncpg.InterfaceErro
 _AWAY = ("08", "57P", "53", "25006", "25P03", "25P04", "58")  # connection, shutdown, full, read-only, limits, system
 
 
+_NAME_TENANT = text(access.NAME_TENANT.format(":tenant"))
+
 # Servers before 17 do not know the setting, and would refuse a connection that names it.
 _LIMIT_WHOLE = (
     "SELECT set_config(name, '{limit_ms}', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'"
@@ -92,9 +95,11 @@ def connect(
     keyed: bool = False,
     idle_s: float = IDLE_IN_TRANSACTION_S,
     whole_s: float = CALL_S,
+    role: str | None = None,
 ) -> AsyncEngine:
     """Return an engine for a `postgresql://` URL. Nothing is opened yet. Raises ConfigurationError.
 
+    `role`: the role that its connections step into (`access`); None: whoever logs in.
     `keyed`: its statements go by key only, as the run loop's do; they are planned once. `idle_s` and `whole_s`: how
     long a transaction may idle, and last. The locks of a process that was stopped keep the others from renewing and
     settling; one that was stopped while a statement was being prepared does not count as idle (PostgreSQL 17 and newer
@@ -120,8 +125,10 @@ def connect(
                 "idle_in_transaction_session_timeout": str(int(idle_s * 1000)),
                 "jit": "off",
                 **(_KEYED if keyed else {}),
+                **({"role": role} if role else {}),
             },
         },
+        execution_options={access.SCOPED: role == access.TENANT},
     )
 
     def limit(connection: Any, _: object) -> None:
@@ -192,6 +199,8 @@ async def transaction(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> Asy
     """One transaction under a deadline; what the driver raises becomes core's Unavailable or Conflict."""
     with _translated():
         async with asyncio.timeout(deadline_s), engine.begin() as connection:
+            if access.is_scoped(engine):  # through SQLAlchemy, which begins at its first statement
+                await connection.execute(_NAME_TENANT, {"tenant": access.acting_for.get()})
             yield connection
 
 
@@ -209,6 +218,8 @@ async def linked(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> AsyncIte
             try:
                 link = await link_of(connection)
                 async with _whole(connection, link):
+                    if access.is_scoped(engine):
+                        await link.execute(access.NAME_TENANT.format("$1"), access.acting_for.get())
                     yield link
             finally:
                 await connection.close()

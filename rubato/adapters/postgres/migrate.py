@@ -1,6 +1,5 @@
 """Bringing the schema up to date: safe from several processes at once, and while workers run."""
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from alembic import command
@@ -10,6 +9,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.errors import ConfigurationError
+from rubato.adapters.postgres import access
 from rubato.adapters.postgres.engine import patient, transaction
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -35,14 +35,16 @@ async def migrate(engine: AsyncEngine) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         connection.execute(text("SET LOCAL lock_timeout = '10s'"))
         command.upgrade(alembic_config(connection), "head")
+        access.grant(connection)
 
     async with patient(engine) as own, transaction(own, deadline_s=LONGEST_MIGRATION_S) as connection:
         await connection.run_sync(upgrade)
     await ensure_partitions(engine)
 
 
-async def require_schema(engine: AsyncEngine) -> None:
-    """Raise ConfigurationError for a database that was never migrated, or that is older than this release.
+async def require_schema(engine: AsyncEngine, *roles: str) -> None:
+    """Raise ConfigurationError for a database that was never migrated, or that is older than this release, and for a
+    login that may not step into these roles.
 
     A newer one is no error: the release before it works on it, so that both may run while a new one is rolled out.
     """
@@ -57,6 +59,8 @@ async def require_schema(engine: AsyncEngine) -> None:
         raise ConfigurationError(
             "The tables of the database at DATABASE_URL are of an older release. Run `rubato migrate` first."
         )
+    async with transaction(engine) as connection:
+        await connection.run_sync(lambda sync: access.require(sync, roles))
 
 
 async def ensure_partitions(engine: AsyncEngine, *, days_ahead: int = DAYS_AHEAD) -> list[str]:
@@ -64,27 +68,6 @@ async def ensure_partitions(engine: AsyncEngine, *, days_ahead: int = DAYS_AHEAD
 
     A day whose rows already lie in the default partition stays there: moving them would lock the table.
     """
-    made = []
     async with transaction(engine) as connection:
-        await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        now: datetime = (await connection.execute(text("SELECT now()"))).scalar_one()
-        midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        for offset in range(-1, days_ahead + 1):
-            day = midnight + timedelta(days=offset)
-            name = f"runs_{day:%Y%m%d}"
-            bounds = {"start": day, "end": day + timedelta(days=1)}
-            exists = (await connection.execute(text("SELECT to_regclass(:name)"), {"name": name})).scalar_one()
-            if exists is not None:
-                continue
-            strays = text("SELECT 1 FROM runs_default WHERE scheduled_for >= :start AND scheduled_for < :end LIMIT 1")
-            if (await connection.execute(strays, bounds)).first() is not None:
-                continue
-            start, end = bounds["start"].isoformat(), bounds["end"].isoformat()
-            await connection.execute(
-                text(
-                    f"CREATE TABLE {name} PARTITION OF runs FOR VALUES FROM ('{start}') TO ('{end}') "
-                    "WITH (fillfactor = 60)"  # a run is updated twice in place: marked as running, then settled
-                )
-            )
-            made.append(name)
-    return made
+        made = await connection.execute(text("SELECT rubato_make_partitions(:days)"), {"days": days_ahead})
+        return [row[0] for row in made]

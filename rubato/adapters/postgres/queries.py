@@ -273,18 +273,6 @@ CLAIM_PLAN = text(
     """
 )
 
-BACKLOG = text(
-    """
-    SELECT count(*) FILTER (WHERE ready_at <= statement_timestamp()) AS due,
-           coalesce(extract(epoch FROM statement_timestamp() - min(ready_at)), 0) AS age,
-           (SELECT count(*) FROM schedules WHERE status = 'parked') AS parked,
-           (SELECT coalesce(max((w.used + w.reserved) / nullif(CASE w.name
-                WHEN 'tokens_per_day' THEN t.tokens_per_day WHEN 'tokens_per_month' THEN t.tokens_per_month
-                WHEN 'sessions_per_day' THEN t.sessions_per_day ELSE t.sessions_per_month END, 0)::float8), 0)
-            FROM quota_windows w JOIN tenants t ON t.id = w.tenant_id
-            WHERE w.scope = '' AND w.closes_at > statement_timestamp()) AS quota_used
-    FROM (SELECT ready_at FROM schedules WHERE ready_at <= statement_timestamp() LIMIT 100000) AS waiting
-    """
-)
+BACKLOG = text("SELECT due, age, parked, quota_used FROM rubato_backlog()")
 
 WAKE = "SELECT pg_notify('rubato_wake', '')"

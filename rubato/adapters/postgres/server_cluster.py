@@ -20,7 +20,8 @@ READY_LINE = 7  # of postmaster.pid, counted from 0; PostgreSQL's pidfile.h, LOC
 
 # The superuser has no password and may not log in at all: whatever reaches a connection of ours, server files and
 # programs stay out of reach, and row-level security is not silently skipped, as it is for a superuser.
-LOGINS = f"host all {USER} 127.0.0.1/32 scram-sha-256\n"
+# Whoever else is let in was made by the user that migrates, with a password, and is less than that user.
+LOGINS = "host all postgres 127.0.0.1/32 reject\nhost all all 127.0.0.1/32 scram-sha-256\n"
 CREATE = (
     "CREATE ROLE {user} LOGIN CREATEDB CREATEROLE PASSWORD '{password}';\n\n"
     "GRANT pg_monitor TO {user};\n\n"
