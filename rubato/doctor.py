@@ -6,6 +6,7 @@ skipped, and says why.
 
 import os
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -16,6 +17,7 @@ import httpx2
 from core.errors import ConfigurationError, Unavailable
 from core.ports.clock import Clock
 from rubato.adapters.ids import SystemIds
+from rubato.adapters.postgres import access
 from rubato.adapters.postgres.engine import Engine, connect, wait_until_ready
 from rubato.adapters.postgres.examination import has_partition_of_today
 from rubato.adapters.postgres.migrate import require_schema
@@ -70,10 +72,16 @@ async def examine(patient: Patient) -> AsyncIterator[Finding]:
 
 
 def _settings(settings: Settings) -> Finding:
-    """RUBATO_SECRET is what keys are hashed under; outside development nothing makes one up."""
-    if settings.environment != "development" and settings.secret is None:
-        remedy = "Set RUBATO_SECRET to 32 characters or more: openssl rand -hex 32"
-        return Finding("settings", Level.FAULT, f"RUBATO_ENV is {settings.environment} without a secret.", remedy)
+    """Outside development nothing makes secrets up."""
+    needed = {
+        "RUBATO_SECRET": (settings.secret, "openssl rand -hex 32"),
+        "RUBATO_ENCRYPTION_KEYS": (settings.encryption_keys, "rubato admin new-encryption-key"),
+    }
+    missing = {name: how for name, (value, how) in needed.items() if value is None}
+    if settings.environment != "development" and missing:
+        remedy = "; ".join(f"set {name}, made with: {how}" for name, how in missing.items())
+        detail = f"RUBATO_ENV is {settings.environment} without {' and '.join(missing)}"
+        return Finding("settings", Level.FAULT, detail, remedy)
     return Finding("settings", Level.OK, f"valid for {settings.environment}")
 
 
@@ -102,27 +110,34 @@ async def _database(patient: Patient) -> AsyncIterator[Finding]:
         yield Finding("database", Level.SKIPPED, "DATABASE_URL is not set; `rubato dev` brings a server of its own")
         return
     url = settings.database_url.get_secret_value()
-    engine = connect(url, application="rubato doctor", pool_size=1)
-    try:
+    async with AsyncExitStack() as stack:
+        login = connect(url, application="rubato doctor", pool_size=1)
+        stack.push_async_callback(login.dispose)
         try:
-            await wait_until_ready(engine, url, timeout_s=PATIENCE_S)
+            await wait_until_ready(login, url, timeout_s=PATIENCE_S)
         except (Unavailable, ConfigurationError) as error:
             remedy = "Start it, or set DATABASE_URL to a PostgreSQL 15 or newer that runs."
             yield Finding("database", Level.FAULT, str(error), remedy)
             return
         yield Finding("database", Level.OK, "answers")
         try:
-            await require_schema(engine)
+            await require_schema(login)
         except ConfigurationError as error:
             yield Finding("tables", Level.FAULT, str(error), "Run: rubato migrate")
             return
         yield Finding("tables", Level.OK, "of this release, or newer")
-        yield await _partitions(engine)
+        try:
+            await require_schema(login, *access.ROLES)
+        except ConfigurationError as error:
+            yield Finding("roles", Level.FAULT, str(error), "Grant them, or run `rubato migrate` as the tables' owner.")
+            return
+        yield Finding("roles", Level.OK, "may be stepped into")
+        engine = connect(url, application="rubato doctor", pool_size=1, role=access.ENGINE)
+        stack.push_async_callback(engine.dispose)
         store = PostgresStore(engine, SystemIds())
+        yield await _partitions(engine)
         yield await _clock(store, patient.clock)
         yield await _work(store)
-    finally:
-        await engine.dispose()
 
 
 async def _partitions(engine: Engine) -> Finding:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -61,7 +62,7 @@ async def test_an_installation_that_is_well_is_found_well(installation: Served, 
         )
     assert faults(found) == {}
     assert {about for about, each in found.items() if each.level == "ok"} == {
-        "settings", "data folder", "time zones", "database", "tables", "partitions", "clock", "work", "API", "key",
+        "settings", "data folder", "time zones", "database", "tables", "roles", "partitions", "clock", "work", "API", "key",
         "model",
     }  # fmt: skip
 
@@ -100,6 +101,21 @@ async def test_a_database_without_tables_is_found(service: Served, empty_databas
 async def test_tables_of_an_older_release_are_found(installation: Served, database_url: str) -> None:
     await execute(database_url, "UPDATE alembic_version SET version_num = '0001'")
     assert faults(await look(installation.url, DATABASE_URL=database_url)) == {"tables": "fault"}
+
+
+async def test_a_login_that_may_not_act_in_the_roles_is_found(installation: Served, database_url: str) -> None:
+    stranger = f"stranger_{os.getpid()}"
+    parts = urlsplit(database_url)
+    await execute(
+        database_url, f"CREATE ROLE {stranger} LOGIN PASSWORD 'x'; GRANT SELECT ON alembic_version TO {stranger}"
+    )
+    try:
+        url = parts._replace(netloc=f"{stranger}:x@{parts.hostname}:{parts.port}").geturl()
+        found = await look(installation.url, DATABASE_URL=url)
+    finally:
+        await execute(database_url, f"DROP OWNED BY {stranger}; DROP ROLE {stranger}")
+    assert faults(found) == {"roles": "fault"}
+    assert "GRANT rubato_" in found["roles"].detail
 
 
 async def test_a_missing_partition_is_found(installation: Served, database_url: str) -> None:
