@@ -45,7 +45,8 @@ def http_app(url: str, *, host: str = "127.0.0.1") -> ASGIApp:
 
     @asynccontextmanager
     async def connect(ctx: Context[Any, Any]) -> AsyncIterator[AsyncClient]:
-        async with AsyncClient(url, _presented(ctx.request_context.request.headers)) as client:
+        request = ctx.request_context.request
+        async with AsyncClient(url, _presented(request.headers) if request is not None else None) as client:
             yield client
 
     app = build(connect).streamable_http_app(

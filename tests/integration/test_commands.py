@@ -91,6 +91,22 @@ def test_sessions_runs_and_the_quota_are_shown(rubato: Command, service: Served)
     assert "ALLOWANCE" in ok(rubato("quota")).out
 
 
+def test_a_key_is_made_shown_once_and_ended(rubato: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = ok(rubato("keys", "create", "CI", "--scope", "jobs:read", "--expires-in", "30d", "-o", "json")).json
+    assert made["key"].startswith(made["start"])
+    shown = ok(rubato("keys", "show", made["id"], "-o", "json")).json
+    assert (shown["name"], shown["scopes"], "key" in shown) == ("CI", ["jobs:read"], False)
+    assert made["id"] in ok(rubato("keys", "list")).out
+    assert made["key"] not in rubato("keys", "list", "-o", "json").out
+    with monkeypatch.context() as other:
+        other.setenv("RUBATO_API_KEY", made["key"])
+        assert rubato("jobs", "list").code == 0
+        forbidden = rubato("jobs", "create", *QUEUE)
+        assert (forbidden.code, "scope" in forbidden.err) == (1, True)
+    ok(rubato("keys", "delete", made["id"], "--yes"))
+    assert made["id"] not in ok(rubato("keys", "list")).out
+
+
 def test_a_run_is_asked_for(rubato: Command) -> None:
     job = created(rubato)
     run = ok(rubato("jobs", "run", job["id"], "-o", "json")).json

@@ -74,7 +74,7 @@ async def test_an_assistant_registers_explains_bends_and_pauses_a_job(service: S
         assert (await told(client, "get_job", job_id="assisted"))["id"] == job["id"]
         wish = {"kind": "interval", "intervalMs": 1000, "ttlMs": 600_000, "reason": "a release"}
         simulated = await told(client, "simulate_hint", job_id=job["id"], hint=wish)
-        assert [simulated[side]["source"] for side in ("before", "after")] == ["first", "hint_interval"]
+        assert [simulated[side]["source"] for side in ("before", "after")] == ["baseline_interval", "hint_interval"]
         hint = await told(client, "manage_hints", job_id=job["id"], action="add", hint=wish)
         assert (await told(client, "explain_next_run", job_id=job["id"]))["hintId"] == hint["id"]
         listed = await told(client, "manage_hints", job_id=job["id"], action="list")

@@ -28,7 +28,7 @@ SAMPLES: dict[str, Any] = {
     "if_version": 1,
     "validate_only": True,
 }
-NOT_YET = {"putJobByKey", "createApiKey", "listApiKeys", "getApiKey", "deleteApiKey"}  # of other releases' services
+NOT_YET = {"putJobByKey"}  # of a service that is older than the client
 NOT_YET_PARAMETERS = {"validateOnly"}
 
 
@@ -110,13 +110,23 @@ SCHEMAS: dict[str, type[BaseModel]] = {
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_every_field_of_the_document_is_typed(document: dict[str, Any], name: str) -> None:
-    schema, model = document["components"]["schemas"][name], SCHEMAS[name]
+    model = SCHEMAS[name]
+    schema = _schema(document, name, model)
     ours = {field.alias: field for field in model.model_fields.values()}
     assert set(schema["properties"]) - set(ours) == set(), f"{model.__name__} lacks fields"
     required = {alias for alias, field in ours.items() if field.is_required()}
     assert required <= set(schema["properties"]), f"{model.__name__} asks for what nobody sends"
     for alias, of in schema["properties"].items():
         assert _kinds(of) <= _allowed(ours[alias].annotation), (name, alias)
+
+
+def _schema(document: dict[str, Any], name: str, model: type[BaseModel]) -> dict[str, Any]:
+    """Return the schema of that name that is like the model; a name that stands twice is qualified by its module."""
+    named = [
+        each for key, each in document["components"]["schemas"].items() if key == name or key.endswith(f"__{name}")
+    ]
+    aliases = {field.alias for field in model.model_fields.values()}
+    return max(named, key=lambda schema: len(aliases & set(schema["properties"])))
 
 
 def _kinds(schema: dict[str, Any]) -> set[str]:
