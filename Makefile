@@ -46,8 +46,8 @@ soak: $(VENV)/.dev ## Load a worker steadily and see what grows (ARGS="--minutes
 herd: $(VENV)/.dev ## Let 10,000 jobs fall due in one second (ARGS="--jobs 1000")
 	@$(PYTHON) -m tests.chaos herd $(ARGS)
 
-eval: install ## Evaluate planner decisions offline
-	@$(PYTHON) -m rubato eval $(ARGS)
+eval: install ## Play the quick set of worlds; fail where worse than the committed baseline (ARGS="--full --html report.html")
+	@$(PYTHON) -m rubato eval --check $(ARGS)
 
 lock: $(VENV)/.dev ## Pin the requirements again
 	@rm -f requirements/*.txt

@@ -1,6 +1,6 @@
 """What planning reads and leaves behind: context, proposals, tool calls, sessions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -98,7 +98,8 @@ class PlanningContext:
     """All a planner may know: one job. `runs` newest first; `siblings` the latest run of each other job of its group,
     by name. `decision` is the one in force. `hints` are active; `past_hints` are the planner's own of the last day
     that have ended, newest first, and planners' and rules' pauses of the last seven days. `rules`: the job's, in every
-    state."""
+    state. `notes`: the numbers that the last session which kept any left to the next, and those of the group's other
+    jobs (`sibling_notes`); never words."""
 
     now: datetime
     job: Job
@@ -107,6 +108,8 @@ class PlanningContext:
     runs: Sequence[Run]
     siblings: Sequence[tuple[str, Run]] = ()
     decision: Decision | None = None
+    notes: Mapping[str, Any] | None = None
+    sibling_notes: Sequence[Mapping[str, Any]] = ()
     rules: Sequence[Rule] = ()
     past_hints: Sequence[Hint] = ()
     windows: Sequence[RunWindow] = ()
@@ -157,3 +160,11 @@ class Session:
     woken_by: str | None = None  # the gate's verdict
     mode: PlannerMode | None = None  # in which it was planned: on or shadow
     cost_usd: float | None = None  # None: the model's price is unknown
+
+
+NOTES_TOOL = "keep_notes"
+
+
+def notes_in(calls: Iterable[ToolCall]) -> Mapping[str, Any] | None:
+    """Return the notes that a session left to the next, if it kept any: they stand among its calls, for all to see."""
+    return next((call.arguments for call in calls if call.tool == NOTES_TOOL), None)

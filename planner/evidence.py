@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 from core.entities import Run, RunStatus
@@ -23,13 +24,33 @@ _VOLATILE = re.compile(
 )
 _ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)")
 _MAINTENANCE_KEY = re.compile(r"maintenance.*(until|end)|(until|end).*maintenance", re.IGNORECASE)
+_MAINTENANCE_BEGINS = re.compile(r"maintenance.*(from|begin|start)|(begin|start).*maintenance", re.IGNORECASE)
 _UPDATE_KEY = re.compile(r"^next_?update(_?at)?$", re.IGNORECASE)
-_MAINTENANCE_PROSE = re.compile(r"maintenance\b[^.]{0,80}?\b(?:until|till|ends at|ends)\s+(" + _ISO.pattern + ")", re.I)
-_UPDATE_PROSE = re.compile(r"next update (?:is )?(?:at|on|expected at)\s+(" + _ISO.pattern + ")", re.I)
+_DEADLINE_KEY = re.compile(r"^(deadline|due|closes|closing|ends|expires)(_?at)?$", re.IGNORECASE)
+_AT = "(" + _ISO.pattern + ")"
+_MAINTENANCE_PROSE = re.compile(
+    r"maintenance\b(?:[^.]{0,40}?\b(?:from|starting at|starts at|begins at)\s+(?P<begins>" + _ISO.pattern + r"))?"
+    r"[^.]{0,80}?\b(?:until|till|to|ends at|ends)\s+(?P<until>" + _ISO.pattern + ")",
+    re.IGNORECASE,
+)
+_UPDATE_PROSE = re.compile(r"next update (?:is )?(?:at|on|expected at|due at)\s+" + _AT, re.IGNORECASE)
+_DEADLINE_PROSE = re.compile(r"\b(?:deadline|closes?|closing)\b(?: is| at| on|:)*\s+" + _AT, re.IGNORECASE)
+_RETRY_PROSE = re.compile(
+    r"\b(?:retry|try again|come back|again|blocked|limited)\s+(?:after|at|until|not before)\s+" + _AT, re.IGNORECASE
+)
+_RETRY = "the target asked not to be called before its Retry-After has passed"
+_MAINTENANCE = "maintenance is announced until then"
+_UPDATE = "the target announces its next update for then"
+_DEADLINE = "the target names a deadline"
 _RULE = re.compile(
     r"every\s+(?P<every>\d+(?:\.\d+)?)\s*(?P<unit>ms|milliseconds?|s|secs?|seconds?|m|min|minutes?|h|hours?)\b"
     r"[^.;]*?\b(?:while|when|if)\s+(?P<field>[A-Za-z_][\w.]*)\s+(?:is\s+|goes\s+|stays\s+)?"
     r"(?P<comparison>above|over|more than|greater than|>|below|under|less than|<)\s*(?P<number>\d+(?:\.\d+)?)",
+    re.IGNORECASE,
+)
+_RESTS = re.compile(
+    r"\b(?:rarely|seldom|less often|more slowly|relax)\b[^.;]*?\b(?:while|when|if|as long as)\b"
+    r"[^.;]*?\b(?:idle|quiet|calm|empty|nothing changes|unchanged|the same)\b",
     re.IGNORECASE,
 )
 _UNITS = {"ms": 0.001, "mi": 60.0, "m": 60.0, "s": 1.0, "h": 3600.0}
@@ -37,10 +58,15 @@ _UNITS = {"ms": 0.001, "mi": 60.0, "m": 60.0, "s": 1.0, "h": 3600.0}
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """An instant before which asking again is of no use."""
+    """An announced instant. Asking again before `at` is of no use, from `begins` on (None: from now on).
+
+    `is_deadline`: the other way round; a run is wanted shortly before `at`.
+    """
 
     at: datetime
     words: str
+    begins: datetime | None = None
+    is_deadline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +80,28 @@ class Threshold:
 
 
 def notices(run: Run, now: datetime) -> Iterator[Notice]:
-    """Yield what an answer announces: Retry-After, maintenance, the next update. Only instants still to come."""
+    """Yield what an answer announces: Retry-After, maintenance, the next update, a deadline. Only what is to come."""
     waits = run.status_code in (429, 503) and run.finished_at is not None
     after = _retry_after(run.retry_after, run.finished_at or now) if waits else None
     if after is not None and after > now:
-        yield Notice(after, "the target asked not to be called before its Retry-After has passed")
+        yield Notice(after, _RETRY)
     body = run.response_excerpt or ""
-    found: list[tuple[str, str]] = []
-    for name, value in _leaves(_parsed(run)):
-        if isinstance(value, str) and _MAINTENANCE_KEY.search(name):
-            found.append((value, "maintenance is announced until then"))
-        elif isinstance(value, str) and _UPDATE_KEY.search(name.rsplit(".", 1)[-1]):
-            found.append((value, "the target announces its next update for then"))
-    found += [(match, "maintenance is announced until then") for match in _MAINTENANCE_PROSE.findall(body)]
-    found += [(match, "the target announces its next update for then") for match in _UPDATE_PROSE.findall(body)]
-    for text, words in found:
+    fields = [(name.rsplit(".", 1)[-1], value) for name, value in _leaves_of(body) if isinstance(value, str)]
+    begins = [value for name, value in fields if _MAINTENANCE_BEGINS.search(name)]
+    found = [
+        (value, _MAINTENANCE, begins[0] if begins else None) for name, value in fields if _MAINTENANCE_KEY.search(name)
+    ]
+    found += [(value, _UPDATE, None) for name, value in fields if _UPDATE_KEY.search(name)]
+    found += [(value, _DEADLINE, None) for name, value in fields if _DEADLINE_KEY.search(name)]
+    found += [(match["until"], _MAINTENANCE, match["begins"]) for match in _MAINTENANCE_PROSE.finditer(body)]
+    found += [(match, _UPDATE, None) for match in _UPDATE_PROSE.findall(body)]
+    found += [(match, _DEADLINE, None) for match in _DEADLINE_PROSE.findall(body)]
+    if waits:
+        found += [(match, _RETRY, None) for match in _RETRY_PROSE.findall(body)]
+    for text, words, since in found:
         at = _instant(text)
         if at is not None and at > now:
-            yield Notice(at, words)
+            yield Notice(at, words, _instant(since) if since else None, is_deadline=words is _DEADLINE)
 
 
 def threshold_of(intent: str | None) -> Threshold | None:
@@ -87,9 +117,15 @@ def threshold_of(intent: str | None) -> Threshold | None:
     return Threshold(timedelta(seconds=seconds), match["field"], "below" if below else "above", float(match["number"]))
 
 
+def rests_when_calm(intent: str | None) -> bool:
+    """Tell whether an intent asks for fewer runs while nothing happens: `rarely while it is idle`. Without such a wish
+    silence is no reason to slow down: the owner of a health check wants to know at once when it ends."""
+    return bool(_RESTS.search(intent or ""))
+
+
 def holds(rule: Threshold, run: Run) -> bool | None:
     """Tell whether a rule's condition holds in an answer; None when the answer has no such number."""
-    for name, value in _leaves(_parsed(run)):
+    for name, value in _leaves_of(run.response_excerpt or ""):
         if name == rule.field or name.rsplit(".", 1)[-1] == rule.field:
             number = _number(value)
             if number is not None:
@@ -99,7 +135,7 @@ def holds(rule: Threshold, run: Run) -> bool | None:
 
 def is_unwell(run: Run) -> str | None:
     """Return the state an answer reports, if it is a bad one."""
-    for name, value in _leaves(_parsed(run)):
+    for name, value in _leaves_of(run.response_excerpt or ""):
         if isinstance(value, str) and _STATES.match(name.rsplit(".", 1)[-1]) and value.lower() in _UNWELL:
             return f'{name.rsplit(".", 1)[-1]} "{value.lower()}"'
     return None
@@ -138,25 +174,32 @@ def elevated(runs: Sequence[Run]) -> str | None:
 
 def same_answer(one: Run, other: Run) -> bool:
     """Tell whether two answers say the same, times, ids and the like left aside."""
-    return one.status_code == other.status_code and _essence(one) == _essence(other)
+    if one.status_code != other.status_code:
+        return False
+    same = one.response_excerpt == other.response_excerpt
+    return same or _essence(one.response_excerpt or "") == _essence(other.response_excerpt or "")
 
 
-def _essence(run: Run) -> Any:
-    parsed = _parsed(run)
-    if parsed is not None:
-        return sorted((name, repr(value)) for name, value in _leaves(parsed) if not _is_volatile(name, value))
-    return re.sub(r"\d+", "#", run.response_excerpt or "")
+@lru_cache(maxsize=1024)
+def _essence(excerpt: str) -> Any:
+    try:
+        parsed = json.loads(excerpt)
+    except (ValueError, RecursionError):
+        return re.sub(r"\d+", "#", excerpt)
+    return sorted((name, repr(value)) for name, value in _leaves(parsed) if not _is_volatile(name, value))
 
 
 def _is_volatile(name: str, value: Any) -> bool:
     return bool(_VOLATILE.search(name.rsplit(".", 1)[-1])) or (isinstance(value, str) and bool(_ISO.search(value)))
 
 
-def _parsed(run: Run) -> Any:
+@lru_cache(maxsize=1024)
+def _leaves_of(excerpt: str) -> tuple[tuple[str, Any], ...]:
+    """Return (dotted path, value) of a JSON text's leaves; none of any other text."""
     try:
-        return json.loads(run.response_excerpt or "")
+        return tuple(_leaves(json.loads(excerpt)))
     except (ValueError, RecursionError):
-        return None
+        return ()
 
 
 def _leaves(document: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
@@ -174,7 +217,7 @@ def _leaves(document: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[s
 
 
 def _levels(run: Run) -> dict[str, float]:
-    numbers = ((name, _number(value)) for name, value in _leaves(_parsed(run)) if _LEVELS.search(name))
+    numbers = ((name, _number(value)) for name, value in _leaves_of(run.response_excerpt or "") if _LEVELS.search(name))
     return {name: number for name, number in numbers if number is not None}
 
 

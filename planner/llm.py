@@ -28,6 +28,7 @@ from planner.breaker import Breaker
 from planner.models import close_model, with_fallback
 from planner.offline import OFFLINE, offline_model
 from planner.prompt import describe_job, prompt_hash
+from planner.recollection import notes_call, rhythm_of
 from tools.workbench import Workbench
 
 DEADLINE = timedelta(seconds=20)
@@ -120,8 +121,10 @@ class OfflinePlanner:
 
     async def plan(self, context: PlanningContext) -> Plan:
         """Return what the policy proposes."""
-        plan, _ = await run_session(context, offline_model(context), self.deadline, planner="offline", name=OFFLINE)
-        return plan
+        rhythm = rhythm_of(context)
+        model = offline_model(context, rhythm)
+        plan, _ = await run_session(context, model, self.deadline, planner="offline", name=OFFLINE)
+        return plan if rhythm is None else replace(plan, calls=(*plan.calls, notes_call(rhythm)))
 
 
 async def run_session(

@@ -3,8 +3,9 @@
 It is the default without a key, and answers while a model's server is down. A pure function of the context.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic_ai import ModelMessage, ModelResponse, ToolCallPart
@@ -22,14 +23,18 @@ from planner.evidence import (
     holds,
     is_unwell,
     notices,
+    rests_when_calm,
     rising,
     same_answer,
     threshold_of,
 )
 from planner.intent import rule_proposals
+from planner.recollection import in_trouble, rhythm_of
+from planner.rhythm import Rhythm
 
 OFFLINE = "offline-1"
 
+FEW_RUNS = 5  # back to the last healthy answer, for what it announced
 CALM_RUNS = 4  # equal, healthy answers in a row before the tempo is relaxed
 GIVE_UP_AFTER = 12  # failures in a row; asking a dead target more often helps nobody
 TREND_BASELINES = 2  # over how many baseline intervals a level must have grown
@@ -38,6 +43,9 @@ TIGHTEN_BY, RELAX_BY = 4, 2
 LIVES = 8  # a hint lives this many of its intervals, between the two below
 SHORTEST_LIFE, LONGEST_LIFE = timedelta(seconds=45), timedelta(minutes=30)
 RENEW_BELOW = 0.25  # of its life left, and a hint that is still right is renewed
+DEADLINE_LEAD, DEADLINE_SHARE = timedelta(minutes=5), 10  # before a deadline; at most so much of the baseline
+DRIFT = 1.4  # by this factor the rate may drift before a tempo follows: turning it back and forth gains nothing
+LONGEST_STEP = 0.95  # of a hint's life: a run must come before it ends
 CRON_STEP = timedelta(seconds=30)  # between extra runs of a cron job in trouble that names no minimum
 SOON = timedelta(seconds=1)  # the next run, at the operator's minimum between two
 REST_INTERVALS = 8
@@ -54,13 +62,15 @@ class Advice:
     arguments: dict[str, Any] | None = None
 
 
-def offline_model(context: PlanningContext) -> FunctionModel:
-    """Return the policy as a model that has seen this context."""
+def offline_model(context: PlanningContext, rhythm: Rhythm | None = None) -> FunctionModel:
+    """Return the policy as a model that has seen this context (and, given, the job's rhythm in it)."""
+
+    known = rhythm or rhythm_of(context)
 
     def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         asked_before = any(isinstance(message, ModelResponse) for message in messages)
-        advice = advise(context)
-        parts = [ToolCallPart("conclude", _conclusion(advice, context))]
+        advice = advise(context, known)
+        parts = [ToolCallPart("conclude", _conclusion(advice, context, known))]
         if not asked_before:
             proposals = [ToolCallPart("propose_rule", each) for each in rule_proposals(context)]
             if advice.tool is not None:
@@ -71,9 +81,26 @@ def offline_model(context: PlanningContext) -> FunctionModel:
     return FunctionModel(answer, model_name=OFFLINE)
 
 
-def _conclusion(advice: Advice, context: PlanningContext) -> dict[str, Any]:
-    look = _rest(context) if _is_at_rest(context) else SOON
+def _conclusion(advice: Advice, context: PlanningContext, rhythm: Rhythm | None) -> dict[str, Any]:
+    look = next_look(context, rhythm)
     return {"reasoning": advice.words[:600], "confidence": CONFIDENCE, "next_analysis_in_ms": look // _MS}
+
+
+def next_look(context: PlanningContext, rhythm: Rhythm | None) -> timedelta:
+    """Return when to look again although nothing may have changed: at the next run, unless all is at rest."""
+    steady = rhythm is None or rhythm.is_steady
+    waits = any(True for _ in _announced(context))
+    return _rest(context) if steady and not waits and _is_at_rest(context) else SOON
+
+
+def _announced(context: PlanningContext) -> Iterator[Notice]:
+    """Yield what the newest answer announces; if it is a failure, what the last healthy one of a few said before it."""
+    runs = [run for run in context.runs[:FEW_RUNS] if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED)]
+    told = runs[:1]
+    if told and told[0].status is RunStatus.FAILED:
+        told += [run for run in runs if run.status is RunStatus.SUCCEEDED][:1]
+    for run in told:
+        yield from notices(run, context.now)
 
 
 def _is_at_rest(context: PlanningContext) -> bool:
@@ -93,13 +120,13 @@ def _rest(context: PlanningContext) -> timedelta:
     return min(every * REST_INTERVALS, ANALYSIS_EVERY)
 
 
-def advise(context: PlanningContext) -> Advice:
+def advise(context: PlanningContext, rhythm: Rhythm | None) -> Advice:
     """Return the policy's advice: notices first, then the owner's own rule, then trouble, recovery and calm."""
     runs = [run for run in context.runs if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED)]
     if not runs:
         return Advice("The job has not been answered yet; there is nothing to go by.")
-    for notice in notices(runs[0], context.now):
-        advice = _heed(context, notice)
+    for notice in _announced(context):
+        advice = _before(context, notice) if notice.is_deadline else _heed(context, notice)
         if advice is not None:
             return advice
     if isinstance(context.job.definition.baseline, OnceBaseline):
@@ -107,28 +134,51 @@ def advise(context: PlanningContext) -> Advice:
     rule = threshold_of(context.job.definition.description)
     if rule is not None and (held := holds(rule, runs[0])) is not None:
         return _obey(context, rule, held=held)
-    return _by_trend(context, runs)
+    return _by_trend(context, runs, rhythm)
 
 
-def _by_trend(context: PlanningContext, runs: list[Run]) -> Advice:
+def _by_trend(context: PlanningContext, runs: list[Run], rhythm: Rhythm | None) -> Advice:
     if len(runs) >= GIVE_UP_AFTER and all(run.status is RunStatus.FAILED for run in runs[:GIVE_UP_AFTER]):
         return Advice("The target has been failing for long; the baseline and its backoff are the better pace.")
     over = _trend_window(context)
     trouble = _trouble(runs, over)
-    if trouble is not None:
-        return _tighten(context, trouble)
     mine = _own_interval(context)
+    if trouble is not None:
+        return _tighten(
+            context, trouble, mine, rhythm if in_trouble(runs[0]) else None, is_rising=not in_trouble(runs[0])
+        )
     well = len(runs) >= WELL_RUNS and all(_trouble(runs[at:], over) is None for at in range(WELL_RUNS))
     if mine is not None and _is_tight(context, mine):
         high = elevated(runs)
         if high is not None:
-            return _tighten(context, f"{high} is still high")
-        if well:
+            return _tighten(context, f"{high} is still high", mine, None)
+        if well and any(in_trouble(run) for run in runs[: WELL_RUNS + 1]):
             return Advice("recovered", "clear_hints", {"reason": "the answers are healthy and steady again"})
-        return Advice("It looks better; one more healthy answer before the tempo goes back.")
-    if well and len(runs) >= CALM_RUNS and all(same_answer(runs[0], run) for run in runs[1:CALM_RUNS]):
+        if not well:
+            return Advice("It looks better; one more healthy answer before the tempo goes back.")
+    may_rest = rests_when_calm(context.job.definition.description)
+    if may_rest and well and len(runs) >= CALM_RUNS and all(same_answer(runs[0], run) for run in runs[1:CALM_RUNS]):
         return _relax(context, mine)
-    return Advice("Nothing has changed that asks for another tempo.")
+    return _by_rhythm(context, mine, rhythm)
+
+
+def _by_rhythm(context: PlanningContext, mine: Hint | None, rhythm: Rhythm | None) -> Advice:
+    """Follow the rate at which answers change, where there is evidence that it varies; else stand still."""
+    definition = context.job.definition
+    if rhythm is None:
+        return Advice("Nothing has changed that asks for another tempo.")
+    every = timedelta(seconds=rhythm.every)
+    bounds = effective_bounds(definition, context.limits)
+    wanted = timedelta(seconds=rhythm.tempo(context.now.timestamp()))
+    wanted = min(max(wanted, bounds.floor), bounds.maximum or wanted, context.limits.hint_lifetime * LONGEST_STEP)
+    is_granted = definition.authority.tighten if wanted < every else definition.authority.relax
+    if wanted == every or not is_granted:
+        if mine is not None:
+            return Advice("The answers change as often as usual", "clear_hints", {"reason": "as often as usual again"})
+        return Advice("Nothing has changed that asks for another tempo.")
+    times = (every / wanted) ** 2
+    words = f"{times:.2g} times" if times >= 1 else f"1/{1 / times:.2g}"
+    return _interval(context, wanted, f"the answers change about {words} as often as usual", alike=DRIFT)
 
 
 def _trend_window(context: PlanningContext) -> timedelta:
@@ -137,7 +187,9 @@ def _trend_window(context: PlanningContext) -> timedelta:
 
 
 def _trouble(runs: list[Run], over: timedelta) -> str | None:
-    """Name what is wrong in the newest of these answers, if anything is."""
+    """Name what is wrong in the newest of these answers, if anything is. Who says 429 must not be asked more often."""
+    if runs[0].status_code == 429:
+        return None
     if runs[0].status is RunStatus.FAILED:
         return f"the target is failing ({runs[0].error_message or 'no answer'})"[:200]
     unwell = is_unwell(runs[0])
@@ -147,13 +199,20 @@ def _trouble(runs: list[Run], over: timedelta) -> str | None:
     return f"{grown} is rising" if grown is not None else None
 
 
-def _tighten(context: PlanningContext, why: str) -> Advice:
+def _tighten(
+    context: PlanningContext, why: str, mine: Hint | None, rhythm: Rhythm | None, *, is_rising: bool = False
+) -> Advice:
+    """Run sooner: while a level rises, a quarter of the tempo in force; in trouble, as its troubles have taught."""
     definition = context.job.definition
     if not definition.authority.tighten:
         return Advice(f"Although {why}: running sooner is not granted.")
     floor = effective_bounds(definition, context.limits).floor
     if isinstance(definition.baseline, IntervalBaseline):
-        wanted = max(floor, definition.baseline.every / TIGHTEN_BY)
+        present = mine.interval if mine is not None and mine.interval is not None else definition.baseline.every
+        if rhythm is not None:
+            wanted = max(floor, timedelta(seconds=rhythm.tempo_in_trouble()))
+        else:
+            wanted = max(floor, min(present, definition.baseline.every) / (TIGHTEN_BY if is_rising else 1))
     else:
         wanted = max(floor, definition.bounds.min_interval or CRON_STEP)
     return _interval(context, wanted, why)
@@ -183,15 +242,32 @@ def _obey(context: PlanningContext, rule: Threshold, *, held: bool) -> Advice:
     return Advice(f"{words[0].upper()}{words[1:]}; the baseline is right.")
 
 
+def _before(context: PlanningContext, notice: Notice) -> Advice | None:
+    """Run shortly before a deadline, when the next run would come too late for it. What stands already, stands."""
+    definition = context.job.definition
+    if not isinstance(definition.baseline, IntervalBaseline) or not definition.authority.tighten:
+        return None
+    at = notice.at - min(definition.baseline.every / DEADLINE_SHARE, DEADLINE_LEAD)
+    following = context.decision.next_run_at if context.decision is not None else None
+    mine = any(hint.kind is HintKind.NEXT_TIME and hint.author is Author.PLANNER for hint in context.hints)
+    if mine or at <= context.now or following is None or following <= at:
+        return None
+    words = f"{notice.words}, {instant(notice.at)}"
+    return Advice(words, "propose_next_time", {"at": _rfc3339(at), "reason": words})
+
+
 def _heed(context: PlanningContext, notice: Notice) -> Advice | None:
     """Do not run before an announced instant: a next time where later is granted, else a pause, else nothing."""
     definition = context.job.definition
+    following = context.decision.next_run_at if context.decision is not None else None
+    if notice.begins is not None and following is not None and following < notice.begins:
+        return None  # there is a run to come before it begins
     if any(_stands_for(hint, notice) for hint in context.hints):
         return Advice(f"Already waiting: {notice.words}.")
     start = context.job.schedule.last_start_at or context.now
     maximum = effective_bounds(definition, context.limits).maximum
     reachable = maximum is None or notice.at <= start + maximum
-    at = notice.at.isoformat().replace("+00:00", "Z")
+    at = _rfc3339(notice.at)
     if notice.at - context.now > context.limits.hint_lifetime:
         return None
     if definition.authority.relax and reachable and isinstance(definition.baseline, IntervalBaseline):
@@ -201,17 +277,22 @@ def _heed(context: PlanningContext, notice: Notice) -> Advice | None:
     return None
 
 
+def _rfc3339(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
+
+
 def _stands_for(hint: Hint, notice: Notice) -> bool:
     aimed = hint.at or hint.until
     return hint.author is Author.PLANNER and aimed is not None and abs(aimed - notice.at) <= timedelta(seconds=2)
 
 
-def _interval(context: PlanningContext, wanted: timedelta, why: str) -> Advice:
+def _interval(context: PlanningContext, wanted: timedelta, why: str, *, alike: float = 1.1) -> Advice:
+    """Propose a tempo; one in force within a factor `alike` of it stays, and is renewed as it is when it ends."""
     mine = _own_interval(context)
-    if mine is not None and mine.interval is not None:
-        alike = abs(mine.interval - wanted) <= wanted / 10
-        if alike and not _is_ending(context, mine):
+    if mine is not None and mine.interval is not None and 1 / alike <= mine.interval / wanted <= alike:
+        if not _is_ending(context, mine):
             return Advice(f"Every {duration(mine.interval)} is in force until {_end(mine)}, and still right: {why}.")
+        wanted = mine.interval
     life = min(max(wanted * LIVES, SHORTEST_LIFE), max(LONGEST_LIFE, wanted * 2), context.limits.hint_lifetime)
     arguments = {"interval_ms": max(1, wanted // _MS), "ttl_ms": life // _MS, "reason": why[:300]}
     return Advice(why, "propose_interval", arguments)
@@ -231,7 +312,9 @@ def _is_tight(context: PlanningContext, hint: Hint) -> bool:
 def _is_ending(context: PlanningContext, hint: Hint) -> bool:
     if hint.expires_at is None:
         return False
-    return hint.expires_at - context.now < (hint.expires_at - hint.created_at) * RENEW_BELOW
+    left = hint.expires_at - context.now
+    outlived = hint.interval is not None and left < hint.interval
+    return outlived or left < (hint.expires_at - hint.created_at) * RENEW_BELOW
 
 
 def _end(hint: Hint) -> str:

@@ -11,6 +11,7 @@ import typer
 
 from core.errors import ConfigurationError, RubatoError, SecretLostError
 from rubato.adapters.logs import configure_logs, report_failure
+from rubato.cli_evals import evaluating
 from rubato.commands import decisions, doctor, gitops, hints, jobs, keys, mcp, quota, runs, sessions
 from rubato.settings import Loaded, Settings, load, render_table, render_values
 
@@ -41,6 +42,9 @@ admin = typer.Typer(help="An operator's errands.", no_args_is_help=True)
 app.add_typer(admin, name="admin")
 planning = typer.Typer(help="Switch planning, and bound its cost.", no_args_is_help=True)
 app.add_typer(planning, name="planning")
+app.add_typer(evaluating, name="eval")
+export = typer.Typer(help="Take data out.", no_args_is_help=True)
+app.add_typer(export, name="export")
 
 
 @app.command()
@@ -168,14 +172,18 @@ def demo_target(
         _run(lambda: wiring.run_demo_target(port))
 
 
-@app.command("eval")
-def evaluate(
-    days: Annotated[int, typer.Option(min=1, max=1000, help="How many of the demo's days to live through.")] = 20,
+@export.command("runs")
+def export_runs(
+    tenant: Annotated[str, typer.Option(help="The tenant's id.")],
+    job: Annotated[str | None, typer.Option(help="Only this job's runs.")] = None,
+    days: Annotated[float, typer.Option(min=0, help="How many days back.")] = 30,
 ) -> None:
-    """Compare the offline planner with the bare baseline, on a virtual clock."""
-    from evals import day
+    """Print a tenant's stored runs, a line of JSON each, for `rubato eval --trace` and `rubato eval replay`."""
+    from rubato import wiring
 
-    print(day.render(asyncio.run(day.compare(days)), days))
+    settings = _settings()
+    with _failures():
+        _run(lambda: wiring.run_export(settings, tenant, job, days=days, write=print))
 
 
 @admin.command("create-key")
@@ -226,7 +234,8 @@ def config_table() -> None:
 
 def main() -> None:
     """Run the command line."""
-    app()
+    with _failures():
+        app()
 
 
 class _failures:  # noqa: N801 - reads as a statement

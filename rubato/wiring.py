@@ -65,6 +65,7 @@ from rubato.adapters.telemetry import Telemetry
 from rubato.adapters.vault import Vault, new_encryption_key
 from rubato.demo.jobs import register_demo
 from rubato.demo.target import DemoTarget
+from rubato.exports import exported_runs
 from rubato.settings import Settings
 from worker.loops import lease_service, maintenance_service, plan_service, renew_service, run_service
 from worker.service import Service
@@ -186,6 +187,17 @@ async def rotate_all_secrets(settings: Settings) -> Rotated:
     vault = _vault(settings)
     async with _reached(settings, access.ENGINE) as engine:
         return await rotate_secrets(engine, vault.renew)
+
+
+async def run_export(
+    settings: Settings, tenant_id: str, job_id: str | None, *, days: float, write: Callable[[str], object]
+) -> None:
+    """Write a tenant's stored runs of the last `days`, a line each. Raises NotFound."""
+    async with core(settings, database_url(settings), application="rubato export") as shared:
+        await shared.store.limits(tenant_id)
+        since = await shared.store.now() - timedelta(days=days)
+        async for line in exported_runs(shared.store, tenant_id, job_id=job_id, since=since):
+            write(line)
 
 
 async def switch_planning(settings: Settings, mode: str, *, tenant: str | None, reason: str | None) -> str:

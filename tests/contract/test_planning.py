@@ -9,7 +9,7 @@ from core.entities import (
 )
 from core.errors import LeaseLostError
 from core.ports.store import JobRef, Transition
-from core.sessions import Outcome, Plan, Session, ToolCall, Usage, Verdict
+from core.sessions import NOTES_TOOL, Outcome, Plan, Session, ToolCall, Usage, Verdict
 from core.usecases.commit_plan import commit_plan
 from tests.contract.conftest import LEASE, House
 from tests.unit.loop import definition
@@ -82,3 +82,29 @@ async def test_a_session_comes_back_as_it_was_stored(house: House) -> None:
     assert await house.store.session(house.tenant, "ses_1") == session
     assert (await house.store.sessions(house.tenant, job_id=job.id, limit=9)).items == [session]
     assert (await house.store.sessions("ten_b", limit=9)).items == []
+
+
+async def test_the_numbers_a_session_kept_come_back_to_the_job_and_to_its_group(house: House) -> None:
+    job = await house.job(definition(group="g"))
+    sibling = await house.job(definition(name="sibling", group="g"))
+    await house.job(definition(name="stranger", group="other"))
+    await house.run_once()
+    now = await house.store.now()
+
+    async def keep(number: int, kept_by: str, *calls: ToolCall) -> None:
+        plan = Plan(Outcome.COMPLETED, "offline", "m", "", calls=calls)
+        await house.store.add_session(Session(f"ses_{number}", house.tenant, kept_by, 1, now, now, plan))
+
+    def notes(value: float) -> ToolCall:
+        return ToolCall("notes", NOTES_TOOL, {"looks": value}, Verdict.ANSWERED, "kept")
+
+    await keep(1, job.id, notes(1.0))
+    await keep(2, job.id, ToolCall("c", "propose_interval", {}, Verdict.ACCEPTED, "yes"), notes(2.0))
+    await keep(3, job.id)
+    await keep(4, sibling.id, notes(3.0))
+    claims = await house.store.claim_plans(limit=9, lease=LEASE, recent_runs=5)
+    found = {claim.ref.job_id: (claim.context.notes, list(claim.context.sibling_notes)) for claim in claims}
+    assert found[job.id] == ({"looks": 2.0}, [{"looks": 3.0}])
+    assert found[sibling.id] == ({"looks": 3.0}, [{"looks": 2.0}])
+    others = [kept for job_id, kept in found.items() if job_id not in (job.id, sibling.id)]
+    assert others == [(None, [])]

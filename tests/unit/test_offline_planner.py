@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from core.entities import Author, Authority, Bounds, CronBaseline, Hint, HintKind, OnceBaseline
-from core.sessions import Outcome, Plan, PlanningContext, Verdict
-from planner.evidence import threshold_of
+from core.sessions import NOTES_TOOL, Outcome, Plan, PlanningContext, Verdict
+from planner.evidence import rests_when_calm, threshold_of
 from planner.llm import OfflinePlanner
 from tests.unit.contexts import NOW, context, run
 from tests.unit.loop import ALL, TENANT, definition
@@ -39,25 +39,46 @@ async def test_without_an_answer_it_does_nothing() -> None:
     assert (await plan(context())).proposals == ()
 
 
-async def test_calm_answers_relax_the_tempo_though_their_times_differ() -> None:
-    (proposal,) = (await plan(context(CALM))).proposals
+IDLE = definition(description="Watch it, rarely while nothing changes.")
+
+
+async def test_calm_answers_relax_the_tempo_where_the_owner_asks_for_it_though_their_times_differ() -> None:
+    (proposal,) = (await plan(context(CALM, made=IDLE))).proposals
     assert proposal.interval == timedelta(seconds=120)
     assert "the same" in proposal.reason
 
 
+async def test_calm_answers_are_no_reason_to_slow_down_where_the_owner_does_not_ask_for_it() -> None:
+    assert (await plan(context(CALM))).proposals == ()
+
+
+@pytest.mark.parametrize(
+    ("intent", "rests"),
+    [
+        ("every 2 s while queue_depth is above 100, rarely while it is idle", True),
+        ("Less often when nothing changes, please", True),
+        ("relax if the queue stays empty", True),
+        ("Tell me at once. It is rarely down.", False),
+        (None, False),
+    ],
+)
+def test_a_wish_to_rest_is_read_out_of_intents(intent: str | None, rests: bool) -> None:
+    assert rests_when_calm(intent) is rests
+
+
 async def test_a_relaxed_tempo_in_force_is_left_alone() -> None:
-    made = await plan(context(CALM, hints=[own(120)]))
+    made = await plan(context(CALM, made=IDLE, hints=[own(120)]))
     assert (made.proposals, tools_of(made)) == ((), ["conclude"])
     assert "still in force" in (made.reasoning or "")
 
 
 async def test_a_relaxed_tempo_about_to_end_goes_on_doubling_up_to_the_maximum() -> None:
-    (proposal,) = (await plan(context(CALM, hints=[own(400, life_s=600, age_s=500)]))).proposals
+    (proposal,) = (await plan(context(CALM, made=IDLE, hints=[own(400, life_s=600, age_s=500)]))).proposals
     assert proposal.interval == timedelta(seconds=600)
 
 
 async def test_without_room_above_the_baseline_a_calm_job_is_left_alone() -> None:
-    made = definition(bounds=Bounds(timedelta(seconds=10), timedelta(seconds=60)))
+    made = definition(bounds=Bounds(timedelta(seconds=10), timedelta(seconds=60)), description=IDLE.description)
     assert tools_of(await plan(context(CALM, made=made))) == ["conclude"]
 
 
@@ -169,6 +190,7 @@ async def test_each_call_is_kept_with_its_verdict() -> None:
     assert [(call.tool, call.verdict) for call in made.calls] == [
         ("propose_interval", Verdict.ACCEPTED),
         ("conclude", Verdict.ACCEPTED),
+        (NOTES_TOOL, Verdict.ANSWERED),
     ]
     assert made.prompt_hash
     assert "Intent:" in made.input_summary
@@ -177,10 +199,65 @@ async def test_each_call_is_kept_with_its_verdict() -> None:
 
 
 async def test_it_wants_to_see_the_next_run_while_something_is_going_on_and_else_waits_for_the_gate() -> None:
-    troubled, calm = await plan(context([run(0, "oops", code=500)])), await plan(context(CALM, hints=[own(120)]))
+    troubled, calm = (
+        await plan(context([run(0, "oops", code=500)])),
+        await plan(context(CALM, made=IDLE, hints=[own(120)])),
+    )
     assert troubled.next_analysis_in == timedelta(seconds=1)
     assert calm.next_analysis_in == timedelta(minutes=8)  # eight intervals
 
 
 def tools_of(made: Plan) -> list[str]:
-    return [call.tool for call in made.calls]
+    return [call.tool for call in made.calls if call.tool != NOTES_TOOL]
+
+
+async def test_who_says_429_without_a_time_is_not_asked_more_often() -> None:
+    assert (await plan(context([run(0, "too many", code=429), run(60)]))).proposals == ()
+
+
+async def test_a_reset_named_in_a_sentence_is_waited_for() -> None:
+    body = f"Too many requests. Please try again after {(NOW + timedelta(minutes=4)).isoformat()}."
+    (proposal,) = (await plan(context([run(0, body, code=429)]))).proposals
+    assert (proposal.kind, proposal.at) == (HintKind.NEXT_TIME, NOW + timedelta(minutes=4))
+
+
+WINDOW = '{"status": "ok", "maintenance_from": "%s", "maintenance_until": "%s"}'
+
+
+async def test_maintenance_that_begins_later_is_waited_out_only_from_the_last_run_before_it() -> None:
+    until = NOW + timedelta(minutes=9)
+
+    def told(begins_s: float) -> str:
+        return WINDOW % ((NOW + timedelta(seconds=begins_s)).isoformat(), until.isoformat())
+
+    early = await plan(context([run(0, told(90))]))
+    assert early.proposals == ()
+    assert early.next_analysis_in == timedelta(seconds=1)
+    (proposal,) = (await plan(context([run(0, told(30))]))).proposals
+    assert proposal.at == until
+
+
+async def test_what_the_last_healthy_answer_announced_holds_while_the_target_is_down_for_it() -> None:
+    until = NOW + timedelta(minutes=5)
+    told = WINDOW % ((NOW - timedelta(seconds=10)).isoformat(), until.isoformat())
+    (proposal,) = (await plan(context([run(0, "down", code=503), run(60, told)]))).proposals
+    assert proposal.at == until
+
+
+@pytest.mark.parametrize("body", ['{"deadline_at": "%s"}', "Entries close at %s.", '{"note": "The deadline is %s."}'])
+async def test_a_run_is_put_before_a_deadline_that_the_next_one_would_miss(body: str) -> None:
+    hourly = definition(every_s=3600, bounds=Bounds(timedelta(seconds=10), timedelta(hours=9)))
+    deadline = NOW + timedelta(minutes=30)
+    (proposal,) = (await plan(context([run(0, body % deadline.isoformat())], made=hourly))).proposals
+    assert (proposal.kind, proposal.at) == (HintKind.NEXT_TIME, deadline - timedelta(minutes=5))
+    soon = await plan(context([run(0, body % (NOW + timedelta(hours=2)).isoformat())], made=hourly))
+    assert soon.proposals == ()
+
+
+async def test_troubles_that_always_last_are_looked_at_less_often_than_those_that_pass() -> None:
+    down = [run(60 * n, "oops", code=500) for n in range(6)]
+    first = (await plan(context(down[:1]))).proposals[0].interval
+    later = (await plan(context(down))).proposals[0].interval
+    assert first is not None
+    assert later is not None
+    assert first < later < timedelta(seconds=60)

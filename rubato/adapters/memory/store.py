@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeVar
+from itertools import islice
+from typing import Any, TypeVar
 
 from core.entities import (
     Attempt,
@@ -44,11 +45,14 @@ from core.ports.store import (
     TestClaim,
     Transition,
 )
+from core.record import evolve
 from core.reschedule import give_back, new_run
 from core.rules import Rule
-from core.sessions import PlanningContext, Session
+from core.sessions import PlanningContext, Session, notes_in
 from core.usecases.manage_jobs import visible_status
+from core.windows import MOST_RUNS
 from rubato.adapters.memory.reading import ended_hints, gate_counts, steered_jobs, windows
+from rubato.adapters.memory.rows import Hints, Runs
 
 Item = TypeVar("Item")
 
@@ -62,22 +66,30 @@ class _TestLease:
 
 @dataclass(slots=True)
 class MemoryStore:
-    """Everything in dictionaries. `clock` is the store's clock: what it says is due, is due."""
+    """Everything in dictionaries. `clock` is the store's clock: what it says is due, is due.
+
+    `keep_runs`: how many runs and sessions a job keeps, the newest; None: all.
+    """
 
     clock: Clock
     ids: Ids
+    keep_runs: int | None = None
     _tenants: dict[str, Limits] = field(default_factory=dict)
     _jobs: dict[str, Job] = field(default_factory=dict)
     _versions: dict[str, list[Definition]] = field(default_factory=dict)
-    _runs: dict[str, Run] = field(default_factory=dict)
-    _hints: dict[str, Hint] = field(default_factory=dict)
+    _runs: Runs = field(default_factory=Runs)
+    _hints: Hints = field(default_factory=Hints)
     _rules: dict[str, Rule] = field(default_factory=dict)
     _sessions: dict[str, Session] = field(default_factory=dict)
     _decisions: dict[str, Decision] = field(default_factory=dict)
     _tests: dict[str, _TestLease] = field(default_factory=dict)
     _attempts: dict[tuple[str, str, int], Attempt] = field(default_factory=dict)
+    _notes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _held_back: dict[str, datetime] = field(default_factory=dict)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        self._runs.keep = self.keep_runs
 
     def add_tenant(self, tenant_id: str, limits: Limits | None = None) -> None:
         """Create a tenant, or replace its limits."""
@@ -208,7 +220,7 @@ class MemoryStore:
                 if run is None or not same or self._tenants[job.tenant_id].suspended is not None:
                     continue
                 at = max(self.clock.now(), run.scheduled_for)
-                self._runs[run.id] = replace(run, status=RunStatus.RUNNING, started_at=at, worker_id=worker_id)
+                self._runs[run.id] = evolve(run, status=RunStatus.RUNNING, started_at=at, worker_id=worker_id)
                 started[job.id] = at
             return started
 
@@ -221,7 +233,7 @@ class MemoryStore:
                 if job is None or not _holds(job, worker_id, token):
                     lost.append(ref)
                     continue
-                self._put(job, lease=replace(job.schedule.lease, until=until) if job.schedule.lease else None)
+                self._put(job, lease=evolve(job.schedule.lease, until=until) if job.schedule.lease else None)
             return lost
 
     async def held_by(self, worker_id: str) -> list[tuple[JobRef, int]]:
@@ -262,18 +274,16 @@ class MemoryStore:
         async with self._lock:
             now = self.clock.now()
             claims: list[TestClaim] = []
-            for run in sorted(self._runs.values(), key=lambda run: run.id):
+            for run in self._runs.open_tests():
                 held = self._tests.get(run.id)
-                free = run.status is RunStatus.CLAIMED or (
-                    run.status is RunStatus.RUNNING and held is not None and held.until <= now
-                )
-                if run.trigger is not Trigger.TEST or not free or len(claims) >= limit:
+                free = run.status is RunStatus.CLAIMED or (held is not None and held.until <= now)
+                if not free or len(claims) >= limit:
                     continue
                 token = held.token + 1 if held else 1
                 self._tests[run.id] = _TestLease(
                     worker_id, now + max(lease, _test_lease(self._jobs[run.job_id])), token
                 )
-                running = replace(
+                running = evolve(
                     run,
                     status=RunStatus.RUNNING,
                     worker_id=worker_id,
@@ -311,7 +321,7 @@ class MemoryStore:
                 if not wanted or len(claims) >= limit or job.definition.planner is PlannerMode.OFF:
                     continue
                 until = now + lease
-                job = self._put(job, planning=replace(planning, token=planning.token + 1, ready_at=until))
+                job = self._put(job, planning=evolve(planning, token=planning.token + 1, ready_at=until))
                 token = job.schedule.planning.token
                 claims.append(
                     PlanClaim(
@@ -327,7 +337,7 @@ class MemoryStore:
     async def add_session(self, session: Session) -> None:
         """Store a session that wrote no hints."""
         async with self._lock:
-            self._sessions[session.id] = session
+            self._keep_session(session)
 
     async def run(self, tenant_id: str, run_id: str) -> Run:
         """Return one run."""
@@ -442,7 +452,7 @@ class MemoryStore:
         return sorted((rule for rule in self._rules.values() if rule.job_id == job_id), key=lambda rule: rule.id)
 
     def _hints_read(self, job_id: str, now: datetime) -> Iterable[Hint]:
-        for hint in self._hints.values():
+        for hint in self._hints.of(job_id):
             recent_pause = (
                 hint.kind is HintKind.PAUSE
                 and hint.author is not Author.USER
@@ -450,25 +460,22 @@ class MemoryStore:
                 and hint.ended_at is not None
                 and hint.ended_at > now - PAUSE_WINDOW
             )
-            if hint.job_id == job_id and (hint.state is HintState.ACTIVE or recent_pause):
+            if hint.state is HintState.ACTIVE or recent_pause:
                 yield hint
 
     def _context(self, job: Job, recent_runs: int) -> PlanningContext:
         now = self.clock.now()
-        runs = sorted(
-            (run for run in self._runs.values() if run.job_id == job.id and run.trigger is not Trigger.TEST),
-            key=lambda run: run.id,
-            reverse=True,
-        )
+        runs = list(islice(self._runs.newest(job.id), max(recent_runs, MOST_RUNS)))
         snapshot = self._snapshot(JobRef(job.tenant_id, job.id))
-        siblings = []
+        siblings, sibling_notes = [], []
         if job.definition.group is not None:
             for other in self._jobs.values():
                 same = other.tenant_id == job.tenant_id and other.definition.group == job.definition.group
                 if same and other.id != job.id and other.deleted_at is None:
-                    theirs = [run for run in self._runs.values() if run.job_id == other.id and run.finished_at]
-                    if theirs:
-                        siblings.append((other.definition.name, max(theirs, key=lambda run: run.id)))
+                    theirs = next((run for run in self._runs.newest(other.id) if run.finished_at), None)
+                    if theirs is not None:
+                        siblings.append((other.definition.name, theirs))
+                        sibling_notes.append(self._notes.get(other.id))
         return PlanningContext(
             now=now,
             job=job,
@@ -478,8 +485,10 @@ class MemoryStore:
             siblings=tuple(siblings[:20]),
             decision=self._decisions.get(job.id),
             rules=tuple(self._rules_of(job.id)),
-            past_hints=ended_hints((hint for hint in self._hints.values() if hint.job_id == job.id), snapshot),
+            past_hints=ended_hints(self._hints.ended_of(job.id), snapshot),
             windows=windows(runs, now),
+            notes=self._notes.get(job.id),
+            sibling_notes=tuple(notes for notes in sibling_notes[:20] if notes is not None),
         )
 
     def _write(self, change: Change) -> None:
@@ -492,7 +501,7 @@ class MemoryStore:
         if job.definition.version != self._versions[job.id][-1].version:
             self._versions[job.id].append(job.definition)
         for run_id in change.removed_runs:
-            self._runs.pop(run_id, None)
+            self._runs.discard(run_id)
         self._runs.update({run.id: run for run in change.runs})
         self._hints.update({hint.id: hint for hint in change.hints})
         for rule_id in change.removed_rules:
@@ -502,7 +511,15 @@ class MemoryStore:
             self._decisions[job.id] = change.decision
         self._keep_attempts(change.attempts)
         if change.session is not None:
-            self._sessions[change.session.id] = change.session
+            self._keep_session(change.session)
+
+    def _keep_session(self, session: Session) -> None:
+        self._sessions[session.id] = session
+        notes = notes_in(session.plan.calls)
+        if notes is not None:
+            self._notes[session.job_id] = notes
+        if self.keep_runs is not None and len(self._sessions) > self.keep_runs * len(self._jobs):
+            del self._sessions[next(iter(self._sessions))]
 
     def _check_key(self, job: Job) -> None:
         key = job.definition.key
@@ -543,7 +560,7 @@ class MemoryStore:
         elif schedule.manual is not None and schedule.manual.at <= now:
             run_id = schedule.manual.run_id
         elif schedule.slot is not None and schedule.slot.at <= now + ahead:
-            made = replace(new_run(job, schedule.slot, Trigger.SCHEDULED, now=now, ids=self.ids), worker_id=worker_id)
+            made = evolve(new_run(job, schedule.slot, Trigger.SCHEDULED, now=now, ids=self.ids), worker_id=worker_id)
             self._runs[made.id], run_id = made, made.id
         else:
             run_id = ""
@@ -556,7 +573,7 @@ class MemoryStore:
             self._attempts.setdefault((each.run_id, each.worker_id, each.attempt), each)
 
     def _put(self, job: Job, **schedule: object) -> Job:
-        job = replace(job, schedule=replace(job.schedule, **schedule))  # type: ignore[arg-type]  # fields by name
+        job = evolve(job, schedule=evolve(job.schedule, **schedule))
         self._jobs[job.id] = job
         return job
 

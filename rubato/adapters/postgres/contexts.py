@@ -13,6 +13,7 @@ from core.sessions import PlanningContext
 from core.windows import MOST_PAST_HINTS, MOST_RUNS, PAST_HINTS_SPAN, SPAN, RunFigures, past_hints, windows_of
 from rubato.adapters.postgres import tables
 from rubato.adapters.postgres.codec import decision_from, hint_from, run_from
+from rubato.adapters.postgres.notes import notes_of
 
 _SIBLINGS = 20
 
@@ -47,6 +48,7 @@ async def planning_context(connection: AsyncConnection, snapshot: Snapshot, rece
         .limit(recent_runs)
     )
     rows = (await connection.execute(statement)).mappings().all()
+    notes, sibling_notes = await notes_of(connection, job)
     active = tuple(hint for hint in snapshot.hints if is_active(hint, snapshot.now))
     return PlanningContext(
         now=snapshot.now,
@@ -59,6 +61,8 @@ async def planning_context(connection: AsyncConnection, snapshot: Snapshot, rece
         rules=snapshot.rules,
         past_hints=await _past_hints(connection, snapshot),
         windows=windows_of(await _figures(connection, snapshot), snapshot.now),
+        notes=notes,
+        sibling_notes=sibling_notes,
     )
 
 
