@@ -32,7 +32,6 @@ for verb in (
     decisions.explain,
     decisions.forecast,
     gitops.apply,
-    gitops.export,
     gitops.schema,
     quota.quota,
     mcp.mcp,
@@ -45,6 +44,7 @@ app.add_typer(planning, name="planning")
 app.add_typer(evaluating, name="eval")
 export = typer.Typer(help="Take data out.", no_args_is_help=True)
 app.add_typer(export, name="export")
+export.command("jobs")(gitops.export)
 
 
 @app.command()

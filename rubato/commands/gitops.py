@@ -1,4 +1,4 @@
-"""`rubato apply`, `rubato export` and `rubato schema`: jobs kept in files."""
+"""`rubato apply`, `rubato export jobs` and `rubato schema`: jobs kept in files."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Jobs kept in files: `rubato apply`, `rubato export` and the schema, against a service."""
+"""Jobs kept in files: `rubato apply`, `rubato export jobs` and the schema, against a service."""
 
 import json
 from pathlib import Path
@@ -174,11 +174,11 @@ def test_what_is_exported_applies_without_a_difference(rubato: Command, client: 
     }  # fmt: skip
     once = {"key": "once", "name": "Once", "url": "https://example.com", "runAt": "2033-01-01T00:00:00Z"}
     ok(rubato("apply", "-f", files(tmp_path, rich, {**NIGHTLY, "timezone": "Europe/Berlin"}, once)))
-    written = ok(rubato("export", "--owner", "shop")).out
+    written = ok(rubato("export", "jobs", "--owner", "shop")).out
     (tmp_path / "exported.yaml").write_text(written)
     assert dry(rubato, str(tmp_path / "exported.yaml"), "--prune").code == 0
     assert [job["key"] for job in yaml.safe_load(written)["jobs"]] == ["queue", "nightly", "once"]
-    assert ok(rubato("export", "queue", "--as", "other")).out.startswith("owner: other\n")
+    assert ok(rubato("export", "jobs", "queue", "--as", "other")).out.startswith("owner: other\n")
 
 
 def test_a_stored_secret_stays_and_stands_in_no_file(rubato: Command, client: Client, tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_a_stored_secret_stays_and_stands_in_no_file(rubato: Command, client: Cl
     secret = {"Authorization": "Bearer hidden"}
     ok(rubato("jobs", "edit", "queue", "--set", f"secretHeaders={json.dumps(secret)}"))
     assert dry(rubato, files(tmp_path, kept)).code == 0
-    written = ok(rubato("export", "queue")).out
+    written = ok(rubato("export", "jobs", "queue")).out
     assert "hidden" not in written
     assert yaml.safe_load(written)["jobs"][0]["secretHeaders"] == {"Authorization": None}
     ok(rubato("apply", "-f", files(tmp_path, {**kept, "name": "renamed"})))
@@ -209,8 +209,8 @@ def test_what_is_exported_leaves_defaults_out(client: Client, job: dict[str, Any
 
 def test_jobs_without_an_owner_or_a_key_are_asked_about(rubato: Command, client: Client) -> None:
     client.create_job(JobSpec(name="x", url="https://example.com", baseline_interval_ms=60_000))
-    assert "--as OWNER" in rubato("export").err
-    kept = ok(rubato("export", "--as", "shop"))
+    assert "--as OWNER" in rubato("export", "jobs").err
+    kept = ok(rubato("export", "jobs", "--as", "shop"))
     assert "1 without a key were left out" in kept.err
     assert yaml.safe_load(kept.out)["jobs"] == []
 
