@@ -8,7 +8,7 @@ ARGS ?=
 FOUND := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help install run test check check-llm simulate chaos herd soak bench eval lock
+.PHONY: help install run test check check-llm openapi audit simulate chaos herd soak bench eval lock
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,12 @@ check: $(VENV)/.dev ## Lint, format, types, import rules
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" lint-imports
+
+openapi: $(VENV)/.dev ## Write docs/openapi.json, unless that breaks clients (ARGS=--break)
+	@$(PYTHON) -m tests.openapi $(ARGS)
+
+audit: $(VENV)/.dev ## Look for known vulnerabilities in the pinned requirements
+	@$(PYTHON) -m tests.audit
 
 simulate: $(VENV)/.dev ## Play faults and interleavings (ARGS="--seeds 10000", ARGS="--seed 123 --trace")
 	@$(PYTHON) -m tests.simulation $(ARGS)

@@ -3,15 +3,34 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from api import problems
 from api.dashboard import page
+from api.document import complete
 from api.guards import AUTH_PREFIX, PREFIX, RequestGate, check_request
-from api.routes import decisions, flags, health, hints, jobs, keys, members, quota, rules, runs, sessions, sign_in
+from api.idempotency import KeepReplies, Replay, on_replay
+from api.limiting import LIMITED
+from api.reference import pages
+from api.routes import (
+    bulk,
+    decisions,
+    flags,
+    health,
+    hints,
+    jobs,
+    keys,
+    members,
+    quota,
+    rules,
+    runs,
+    sessions,
+    sign_in,
+    signing,
+    usage,
+)
 from api.services import Services
 
 _WITHOUT_CREDENTIALS = (
@@ -39,11 +58,14 @@ def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastA
     )
     app.state.services = services
     problems.install(app)
-    for routes in (jobs, runs, hints, rules, decisions, sessions, quota, flags, members, health):
-        app.include_router(routes.router, prefix=PREFIX)
-    for routes in (keys, sign_in):
-        app.include_router(routes.router, prefix=AUTH_PREFIX)
+    app.add_exception_handler(Replay, on_replay)
+    for routes in (bulk, jobs, runs, hints, rules, decisions, sessions, quota, usage, signing, flags, members):
+        app.include_router(routes.router, prefix=PREFIX, dependencies=LIMITED)
+    app.include_router(health.router, prefix=PREFIX)
+    app.include_router(keys.router, prefix=AUTH_PREFIX, dependencies=LIMITED)
+    app.include_router(sign_in.router, prefix=AUTH_PREFIX)
     app.include_router(health.root)
+    pages.install(app)
     if services.anonymous_tenant is not None:
         page.install(app)
     if services.cors_origins:
@@ -53,35 +75,17 @@ def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastA
             allow_credentials=True,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["content-type", "x-api-key", "authorization", "idempotency-key", "if-match"],
+            expose_headers=["etag", "location", "retry-after", "ratelimit", "ratelimit-policy", "x-request-id"],
         )
+    app.add_middleware(KeepReplies)
     app.add_middleware(RequestGate, observe=services.observe)
-    _describe_security(app)
+    complete(app, protected=(PREFIX, AUTH_PREFIX), public=_WITHOUT_CREDENTIALS)
     return app
 
 
 @asynccontextmanager
 async def _nothing(app: FastAPI) -> AsyncIterator[None]:
     yield
-
-
-def _describe_security(app: FastAPI) -> None:
-    """Name the credentials in the OpenAPI document; `api.auth` is what checks them."""
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = generate()
-        schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
-        schemes["apiKey"] = {"type": "apiKey", "in": "header", "name": "x-api-key"}
-        schemes["bearer"] = {"type": "http", "scheme": "bearer"}
-        schemes["signIn"] = {"type": "apiKey", "in": "cookie", "name": "__Host-rubato_session"}
-        for path, operations in document["paths"].items():
-            public = not path.startswith((PREFIX, AUTH_PREFIX)) or path.startswith(_WITHOUT_CREDENTIALS)
-            for operation in operations.values():
-                operation["security"] = [] if public else [{"apiKey": []}, {"bearer": []}, {"signIn": []}]
-                operation.get("responses", {}).pop("422", None)
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
 
 
 def _version() -> str:

@@ -3,20 +3,29 @@
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from fastapi import Request
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import Problem, answer
+from api.problems import Problem, answer, unexpected
 from api.services import HttpObserver
 from core.errors import Issue
 
 PREFIX = "/api/v1"
 AUTH_PREFIX = "/api/auth"
 LARGEST_BODY = 1024 * 1024  # bytes
+SECURITY = {  # of answers that are data: nothing in them may be run, framed, sniffed, or read by other sites
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
 
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}")
 _JSON_TYPES = ("application/json", "application/merge-patch+json")
@@ -37,13 +46,13 @@ class RequestGate:
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(8)}"
         scope.setdefault("state", {})["request_id"] = request_id
-        begun, status = time.perf_counter(), 500
+        begun, status = time.perf_counter(), 0
 
         async def tagged(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message["headers"], *_added(scope, message["headers"])]
             await send(message)
 
         try:
@@ -52,12 +61,16 @@ class RequestGate:
                 await answer(request_id, 413, "too_large", detail)(scope, receive, tagged)
             else:
                 await self.app(scope, _counted(receive), tagged)
+        except Exception as error:
+            if status:  # the answer has begun; all that is left is to break it off
+                raise
+            await unexpected(request_id, error)(scope, receive, tagged)
         finally:
             duration_s = time.perf_counter() - begun
-            self.observe(method=scope["method"], route=_template(scope), status=status, duration_s=duration_s)
+            self.observe(method=scope["method"], route=_template(scope), status=status or 500, duration_s=duration_s)
 
 
-def check_request(request: Request) -> None:
+async def check_request(request: Request) -> None:
     """Answer 415 for another media type, 400 for parameters that the route does not take or no database can hold."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
@@ -74,7 +87,7 @@ def check_request(request: Request) -> None:
     route: Any = request.scope.get("route")
     if not isinstance(route, APIRoute):
         return
-    known = [field.alias for field in route.dependant.query_params]
+    known = set(_query_names(route.dependant))
     unknown = [name for name in request.query_params if name not in known]
     if unknown:
         takes = ", ".join(sorted(known)) or "none"
@@ -85,11 +98,28 @@ def check_request(request: Request) -> None:
         raise Problem(400, "invalid_input", issues[0].detail, issues=issues)
 
 
+def _query_names(dependant: Dependant) -> Iterator[str]:
+    """Yield the query parameters that a route and its dependencies take."""
+    yield from (field.alias for field in dependant.query_params)
+    for each in dependant.dependencies:
+        yield from _query_names(each)
+
+
 def _template(scope: Scope) -> str:
     """Return the route's template, with the prefix it was included under; never the path, which holds ids."""
     template: str = getattr(scope.get("route"), "path", "unmatched")
     prefix = next((each for each in (PREFIX, AUTH_PREFIX) if scope["path"].startswith(each)), "")
     return template if template == "unmatched" or template.startswith(prefix) else prefix + template
+
+
+def _added(scope: Scope, given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the headers that every answer has, less those that its route set otherwise."""
+    state = scope["state"]
+    tls = {"Strict-Transport-Security": "max-age=31536000"} if scope["scheme"] == "https" else {}
+    wanted = {**SECURITY, **tls, **state.get("rate_headers", {}), "X-Request-Id": state["request_id"]}
+    taken = {name.lower() for name, _ in given}
+    pairs = ((name.lower().encode(), value.encode("latin-1")) for name, value in wanted.items())
+    return [(name, value) for name, value in pairs if name not in taken]
 
 
 def _declared(headers: dict[bytes, bytes]) -> int:

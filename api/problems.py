@@ -10,21 +10,34 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from core.errors import Conflict, InvalidInput, Issue, KeySpentError, NotAllowed, NotFound, RubatoError, Unavailable
+from core.errors import (
+    Conflict,
+    InvalidInput,
+    Issue,
+    KeySpentError,
+    LimitReached,
+    NotAllowed,
+    NotFound,
+    RubatoError,
+    Unavailable,
+    VersionMismatch,
+)
 
 MEDIA_TYPE = "application/problem+json"
 log = logging.getLogger("rubato.api")
 
-_TITLES = {
+TITLES = {
     400: "The request is not valid",
     401: "Sign in first",
     403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
     409: "The state forbids it",
+    412: "It is at another version",
     413: "The body is too large",
-    429: "Too many requests",
     415: "This media type is not understood",
+    422: "It cannot be carried out as it was sent",
+    429: "The allowance is used up",
     500: "Something went wrong here",
     503: "Not available at the moment",
 }
@@ -60,7 +73,10 @@ def status_of(error: BaseException) -> int:
     if status is not None:
         return status
     known = {RequestValidationError: 400, InvalidInput: 400, NotAllowed: 403, NotFound: 404, Conflict: 409}
-    return next((status for kind, status in {**known, Unavailable: 503}.items() if isinstance(error, kind)), 500)
+    if isinstance(error, LimitReached):
+        return 403 if error.retry_after_s is None else 429
+    known |= {VersionMismatch: 412, Unavailable: 503}
+    return next((status for kind, status in known.items() if isinstance(error, kind)), 500)
 
 
 def install(app: FastAPI) -> None:
@@ -69,7 +85,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RubatoError, _on_core_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(Exception, _on_unexpected)
 
 
 def answer(
@@ -84,7 +99,7 @@ def answer(
     """Return a problem response."""
     body: dict[str, Any] = {
         "type": f"urn:rubato:problem:{code}",
-        "title": _TITLES.get(status, "Error"),
+        "title": TITLES.get(status, "Error"),
         "status": status,
         "detail": detail,
         "code": code,
@@ -125,11 +140,17 @@ async def _on_core_error(request: Request, error: Exception) -> JSONResponse:
         return answer(_request_id(request), 429, "key_spent", str(error), headers=headers)
     if isinstance(error, Conflict):
         return answer(_request_id(request), 409, error.code, str(error))
+    if isinstance(error, VersionMismatch):
+        return answer(_request_id(request), 412, "precondition_failed", str(error))
+    if isinstance(error, LimitReached):
+        waits = error.retry_after_s
+        headers = {"Retry-After": str(waits)} if waits is not None else {}
+        return answer(_request_id(request), 403 if waits is None else 429, error.code, str(error), headers=headers)
     if isinstance(error, Unavailable):
         log.warning("not available", extra={"error": str(error)})
         detail = "The service cannot reach its database at the moment; nothing was changed that was not answered."
         return answer(_request_id(request), 503, "unavailable", detail, headers={"Retry-After": "2"})
-    return await _on_unexpected(request, error)
+    return unexpected(_request_id(request), error)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
@@ -175,8 +196,13 @@ def _allowed(request: Request) -> str:
     return ", ".join(sorted(full))
 
 
-async def _on_unexpected(request: Request, error: Exception) -> JSONResponse:
-    request_id = _request_id(request)
+def unexpected(request_id: str, error: Exception) -> JSONResponse:
+    """Return the answer to a fault, and log the fault under the request's id."""
     log.error("unexpected error", exc_info=error, extra={"request_id": request_id})
+    return internal_error(request_id)
+
+
+def internal_error(request_id: str) -> JSONResponse:
+    """Return the answer to a fault: nothing but where to look."""
     detail = "This is a fault of the service. Its operators find the cause in the logs under the requestId."
     return answer(request_id, 500, "internal_error", detail)

@@ -4,13 +4,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from api.paging import Cursors
 from core.errors import Issue
 from core.ports.accounts import Accounts, Audit, Keys, Members, Provider, SignIns, TenantData
 from core.ports.clock import Clock
 from core.ports.flags import Flags
 from core.ports.quota import Quota
+from core.ports.rates import Rates
+from core.ports.replies import Replies
+from core.ports.signing import SigningSecrets
 from core.ports.store import Store
+from core.ports.usage import Usage
 from core.sessions import Session
+from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
@@ -59,7 +65,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Use cases, ports and checks. `planner` None: planning is off.
+    """Use cases, ports and checks. `planner` None: planning is off. `rates` None: requests are not counted.
 
     `check_url` and `check_headers` judge what a job would send; `seal` encrypts its secrets; `metrics` renders the
     exposition; `anonymous_tenant`: on `rubato dev` the page shows this tenant to whoever asks from loopback.
@@ -68,6 +74,7 @@ class Services:
     jobs: ManageJobs
     hints: ManageHints
     rules: ManageRules
+    bulk: Bulk
     explain: Explain
     store: Store
     quota: Quota
@@ -82,6 +89,11 @@ class Services:
     seal: Callable[[str], str]
     metrics: Callable[[], Awaitable[tuple[bytes, str]]]
     observe: HttpObserver
+    replies: Replies
+    usage: Usage
+    signing: SigningSecrets
+    cursors: Cursors
+    rates: Rates | None = None
     metrics_public: bool = False
     cors_origins: tuple[str, ...] = ()
     anonymous_tenant: str | None = None

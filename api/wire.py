@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 MS = timedelta(milliseconds=1)
@@ -84,6 +93,7 @@ Instant = Annotated[
     BeforeValidator(_text),
     AfterValidator(_aware),
     PlainSerializer(rfc3339, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 Milliseconds = Annotated[int, Field(strict=True, ge=1, le=LONGEST_MS)]
 

@@ -500,7 +500,7 @@ class Limits:
     """What operator and tenant allow, whatever a job says. Rows of the tenant, defaults of the operator.
 
     `pause_share`: how much of a rolling week planners and rules may pause a job. `accelerated_runs_per_day`:
-    hinted runs earlier than the baseline, a job and UTC day.
+    hinted runs earlier than the baseline, a job and UTC day. `max_jobs`: registered and not deleted at once.
     """
 
     operator_minimum: timedelta = timedelta(seconds=1)
@@ -508,6 +508,7 @@ class Limits:
     hint_lifetime: timedelta = timedelta(hours=24)
     accelerated_runs_per_day: int = 2880
     pause_share: float = 0.25
+    max_jobs: int = 100_000
     suspended: str | None = None  # why, when global or tenant-wide suspension is on
     auto_accept_rules: bool = False  # a planner's rules take effect without a person's word
     planner: PlannerMode = PlannerMode.ON  # the lower of the switches for everybody and for the tenant

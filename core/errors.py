@@ -7,6 +7,9 @@
     ├── NotAllowed              whoever asks may not; `code` says why
     ├── Conflict                the state forbids it; `code` says which rule
     │   └── LeaseLostError      a later holder has the job: the write was refused
+    ├── VersionMismatch         the definition has another version than the caller expected
+    ├── LimitReached            a tenant's allowance is used up; says when there is more, if ever
+    │   └── JobsLimitReached    as many jobs as it may have
     ├── KeySpentError           an API key whose uses are spent; says when there are more
     ├── SecretLostError         a job's secret that no key opens
     ├── Unavailable             the store or another dependency cannot be reached now
@@ -74,6 +77,30 @@ class LeaseLostError(Conflict):
 
     def __init__(self, detail: str = "The lease on this job is no longer held.") -> None:
         super().__init__("lease_lost", detail)
+
+
+class VersionMismatch(RubatoError):
+    """The definition is at another version than the caller said; None: there is no such job yet."""
+
+    def __init__(self, version: int | None) -> None:
+        at = "it does not exist yet" if version is None else f"it is at version {version}"
+        super().__init__(f"The job is not at the version that If-Match names: {at}. Read it again.")
+
+
+class LimitReached(RubatoError):
+    """One of the tenant's allowances is used up. `code` names it; `retry_after_s` None: time alone does not help."""
+
+    def __init__(self, code: str, detail: str, *, retry_after_s: int | None = None) -> None:
+        self.code, self.retry_after_s = code, retry_after_s
+        super().__init__(detail)
+
+
+class JobsLimitReached(LimitReached):
+    """The tenant has as many jobs as it may have."""
+
+    def __init__(self, limit: int) -> None:
+        detail = f"The tenant has {limit} jobs, as many as it may have. Delete some, or ask the operator for more."
+        super().__init__("jobs_limit_reached", detail)
 
 
 class KeySpentError(RubatoError):

@@ -13,19 +13,19 @@ from core.errors import ConfigurationError
 from evals import baseline, page, tape, terminal
 from evals.policies.catalogue import FIXED, TEXTBOOK
 from evals.suite import HELD_OUT, OFFLINE, PLANNERS, TRAINING, Results, cells_of, run_cells
-from evals.summary import WorldSummary, as_json, harm, summarise
+from evals.summary import WorldSummary, as_json, summarise
 from evals.traces import as_world, read_recordings
 from evals.worlds.catalogue import FILE, choose, read_worlds
 from evals.worlds.world import World
 
-QUICK_SEEDS, FULL_SEEDS = 6, 30
+QUICK_SEEDS, FULL_SEEDS = 4, 30
 QUICK_POLICIES = (FIXED, "aimd", "mimd", "alex", "ewma+root", OFFLINE)
 LEAST_CHANGES = 20  # in a recording, to say anything
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for. `seeds` None: 6, or 30 with `full`. `check`: compare with the committed baseline."""
+    """What was asked for. `seeds` None: 4, or 30 with `full`. `check`: compare with the committed baseline."""
 
     full: bool = False
     worlds: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ def evaluate(options: Options, console: Console) -> int:
         return 1
     summaries = summarise(results)
     _report(summaries, results, options, console)
-    if options.write_baseline:
+    if options.write_baseline and not results.stopped:
         baseline.write(summaries)
         console.print(f"Wrote {baseline.FILE.name}.")
     elif options.check and not results.stopped:
@@ -154,7 +154,7 @@ def _report(summaries: list[WorldSummary], results: Results, options: Options, c
 
 
 def _checked(summaries: list[WorldSummary], console: Console) -> int:
-    worse = [*baseline.regressions(summaries), *(f"{name}: harm beyond chance" for name in harm(summaries))]
+    worse = baseline.regressions(summaries)
     for line in worse:
         console.print(f"Worse than the baseline: {line}", style="bold red")
     if not worse:

@@ -24,8 +24,8 @@ from pydantic_ai.models import Model
 
 from core.sessions import Outcome, Plan, PlanningContext, Usage
 from planner.agent import STAGED, agent
-from planner.breaker import Breaker
-from planner.models import close_model, with_fallback
+from planner.breaker import LONGEST_RETRY_AFTER_S, Breaker
+from planner.models import close_model, was_sent, with_fallback
 from planner.offline import OFFLINE, offline_model
 from planner.prompt import describe_job, prompt_hash
 from planner.recollection import notes_call, rhythm_of
@@ -93,9 +93,10 @@ class LlmPlanner:
         error = errors[-1]
         retry_after_s = error.retry_after
         self.breaker.failed(key, self.monotonic_s(), retry_after_s=retry_after_s)
-        if not isinstance(error, ModelHTTPError):  # it was cut off, and may have been read and billed all the same
+        is_cut_off = was_sent(error) and not isinstance(error, ModelHTTPError)  # perhaps read and billed all the same
+        if is_cut_off:
             plan = replace(plan, usage=_at_least_read(plan.usage, len(plan.input_summary.encode())))
-        waits = timedelta(seconds=self.breaker.wait_s(key, self.monotonic_s())) if retry_after_s is not None else None
+        waits = timedelta(seconds=min(retry_after_s or 0.0, LONGEST_RETRY_AFTER_S))
         return replace(plan, retry_in=waits or None, charged_model=key[1])
 
     async def _without_model(self, context: PlanningContext, wait_s: float) -> Plan:

@@ -36,3 +36,14 @@ async def close_model(model: Model) -> None:
     """Close a model's connections."""
     if isinstance(model, OpenAIChatModel):
         await model.client.close()
+
+
+def was_sent(error: BaseException) -> bool:
+    """Tell whether the request of an error may have reached the server: not if there was no connection to send it
+    by."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):
+            return False
+        cause = cause.__cause__ or cause.__context__
+    return True

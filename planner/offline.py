@@ -44,6 +44,7 @@ LIVES = 8  # a hint lives this many of its intervals, between the two below
 SHORTEST_LIFE, LONGEST_LIFE = timedelta(seconds=45), timedelta(minutes=30)
 RENEW_BELOW = 0.25  # of its life left, and a hint that is still right is renewed
 DEADLINE_LEAD, DEADLINE_SHARE = timedelta(minutes=5), 10  # before a deadline; at most so much of the baseline
+RECOVERY_SHARE = 8  # a look in an outage comes after so much of its age, until what troubles have taught is slower
 DRIFT = 1.4  # by this factor the rate may drift before a tempo follows: turning it back and forth gains nothing
 LONGEST_STEP = 0.95  # of a hint's life: a run must come before it ends
 CRON_STEP = timedelta(seconds=30)  # between extra runs of a cron job in trouble that names no minimum
@@ -173,12 +174,17 @@ def _by_rhythm(context: PlanningContext, mine: Hint | None, rhythm: Rhythm | Non
     wanted = min(max(wanted, bounds.floor), bounds.maximum or wanted, context.limits.hint_lifetime * LONGEST_STEP)
     is_granted = definition.authority.tighten if wanted < every else definition.authority.relax
     if wanted == every or not is_granted:
-        if mine is not None:
-            return Advice("The answers change as often as usual", "clear_hints", {"reason": "as often as usual again"})
-        return Advice("Nothing has changed that asks for another tempo.")
+        return _as_usual(mine, "Nothing has changed that asks for another tempo")
     times = (every / wanted) ** 2
     words = f"{times:.2g} times" if times >= 1 else f"1/{1 / times:.2g}"
     return _interval(context, wanted, f"the answers change about {words} as often as usual", alike=DRIFT)
+
+
+def _as_usual(mine: Hint | None, words: str) -> Advice:
+    """Go back to the baseline, if there is anything to go back from."""
+    if mine is None:
+        return Advice(f"{words}.")
+    return Advice(f"{words}.", "clear_hints", {"reason": "the baseline is the right pace again"})
 
 
 def _trend_window(context: PlanningContext) -> timedelta:
@@ -210,12 +216,28 @@ def _tighten(
     if isinstance(definition.baseline, IntervalBaseline):
         present = mine.interval if mine is not None and mine.interval is not None else definition.baseline.every
         if rhythm is not None:
-            wanted = max(floor, timedelta(seconds=rhythm.tempo_in_trouble()))
+            taught = timedelta(seconds=rhythm.tempo_in_trouble())
+            held = max(present, _trouble_age(context) / RECOVERY_SHARE)  # what was tight before it began eases with it
+            wanted = max(floor, min(taught, held))
+            is_backing_off = context.runs[0].status is RunStatus.FAILED  # a tempo in force holds the backoff off
+            if wanted >= definition.baseline.every and not is_backing_off:
+                return _as_usual(mine, f"Although {why}: its troubles last, and the baseline is the better pace")
         else:
             wanted = max(floor, min(present, definition.baseline.every) / (TIGHTEN_BY if is_rising else 1))
     else:
         wanted = max(floor, definition.bounds.min_interval or CRON_STEP)
     return _interval(context, wanted, why)
+
+
+def _trouble_age(context: PlanningContext) -> timedelta:
+    """Return how long the trouble that the newest answer tells of has been seen."""
+    began = context.now
+    for run in context.runs:
+        if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED):
+            if not in_trouble(run):
+                break
+            began = run.started_at or run.scheduled_for
+    return context.now - began
 
 
 def _relax(context: PlanningContext, mine: Hint | None) -> Advice:

@@ -7,7 +7,7 @@ is at work it keeps it, and the tempo stands still; a policy that follows its es
 
 The tempo is the baseline times sqrt(usual rate / present rate): a fixed interval that suits its owner at the usual rate
 suits at another rate in that proportion (Cho and Garcia-Molina; evals/bounds.py). Parameters were tuned on the training
-seeds of the evals' worlds (docs/evals.md). A look costs some microseconds; what is remembered is about eighty numbers.
+seeds of the evals' worlds (docs/evals.md). A look costs some microseconds; what is remembered is about 75 numbers.
 """
 
 import math
@@ -27,6 +27,7 @@ DEAD_ZONE = 1.15  # a tempo within this factor of the baseline is the baseline
 SLOWEST, FASTEST = 12.0, 1 / 30  # of the baseline
 CHANGED_EXPOSURE = 0.45  # of a look's gap, when it changed: part of it lies after the change
 TROUBLE_TIMES = 16.0  # as likely to change is an answer that tells of trouble, before anything is known
+TROUBLE_ZONE = 1.4  # troubles are few, and their rate is known less well
 TROUBLES = 300.0  # baselines that are remembered of troubles
 TROUBLE_PRIOR = 1.0  # changes that this is worth
 FIRST_GUESS = 3.0  # baselines between two changes, before anything is known
@@ -117,10 +118,11 @@ class Rhythm:
 
     def tempo_in_trouble(self) -> float:
         """Return the interval that suits while the target is in trouble: a quarter of the baseline to begin with, and
-        what its troubles so far have taught. Never slower than the baseline."""
+        what its troubles so far have taught. Never slower than the baseline; near it, the baseline."""
         usual = self.usual_rate()
         rate = self.trouble.rate(TROUBLE_TIMES * usual, TROUBLE_PRIOR)
-        return self.every * min(1.0, max(math.sqrt(usual / rate), FASTEST))
+        factor = math.sqrt(usual / rate)
+        return self.every if factor > 1 / TROUBLE_ZONE else self.every * max(factor, FASTEST)
 
     def weights(self) -> list[float]:
         """Return the experts' weights: the steady one first."""

@@ -21,7 +21,7 @@ evaluating = typer.Typer(
 @evaluating.callback()
 def worlds(
     context: typer.Context,
-    full: Annotated[bool, typer.Option("--full", help="Every world, 30 seeds; else a quick set, 6 seeds.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Every world, 30 seeds; else a quick set, 4 seeds.")] = False,
     world: Annotated[list[str] | None, typer.Option(help="Only this world; may be repeated.")] = None,
     policy: Annotated[list[str] | None, typer.Option(help="Only this policy; may be repeated.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, max=30, help="How many held-out seeds.")] = None,

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import hmac
 import os
 import secrets
 import socket
@@ -19,11 +20,13 @@ import structlog
 import uvicorn
 
 from api.app import create_app
+from api.paging import Cursors
 from api.services import Identity, Services
 from core.errors import ConfigurationError, Unavailable
 from core.modes import EVERYBODY
 from core.ports.planner import Planner
 from core.quota import Price
+from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
@@ -40,6 +43,7 @@ from rubato.adapters.http.dispatcher import HttpDispatcher
 from rubato.adapters.http.guard import AddressPolicy, check_url
 from rubato.adapters.http.isolated import IsolatedDispatcher
 from rubato.adapters.http.message import check_headers
+from rubato.adapters.http.signing import SigningDispatcher
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres import access
 from rubato.adapters.postgres.accounts import PostgresAccounts
@@ -52,14 +56,18 @@ from rubato.adapters.postgres.keys import PostgresKeys, new_key
 from rubato.adapters.postgres.members import PostgresMembers
 from rubato.adapters.postgres.migrate import ensure_partitions, migrate, require_schema
 from rubato.adapters.postgres.quota import PostgresQuota
+from rubato.adapters.postgres.rates import PostgresRates
+from rubato.adapters.postgres.replies import PostgresReplies
 from rubato.adapters.postgres.secret_rotation import Rotated, rotate_secrets
 from rubato.adapters.postgres.sign_ins import PostgresSignIns
+from rubato.adapters.postgres.signing import PostgresSigningSecrets
 from rubato.adapters.postgres.store import PostgresStore
 from rubato.adapters.postgres.tenant_data import (
     PostgresTenantData,
     remove_deleted_tenants,
     remove_old_audit_entries,
 )
+from rubato.adapters.postgres.usage import PostgresUsage, hold_to_runs_per_day
 from rubato.adapters.postgres.wake import WakeListener
 from rubato.adapters.telemetry import Telemetry
 from rubato.adapters.vault import Vault, new_encryption_key
@@ -67,7 +75,7 @@ from rubato.demo.jobs import register_demo
 from rubato.demo.target import DemoTarget
 from rubato.exports import exported_runs
 from rubato.settings import Settings
-from worker.loops import lease_service, maintenance_service, plan_service, renew_service, run_service
+from worker.loops import allowance_service, lease_service, maintenance_service, plan_service, renew_service, run_service
 from worker.service import Service
 from worker.status import StatusApp
 from worker.supervisor import Signals, Supervisor, signals
@@ -407,6 +415,11 @@ class Front:
     flags: PostgresFlags
     accounts: PostgresAccounts
     identity: Identity
+    replies: PostgresReplies
+    usage: PostgresUsage
+    signing: PostgresSigningSecrets
+    rates: PostgresRates
+    cursors: Cursors
 
 
 @asynccontextmanager
@@ -432,6 +445,11 @@ async def _front(shared: Core, pepper: bytes, origin: str) -> AsyncIterator[Fron
                 origin=origin.rstrip("/"),
                 provider=_provider(settings, origin.rstrip("/")),
             ),
+            replies=PostgresReplies(tenant, ids),
+            usage=PostgresUsage(tenant),
+            signing=_signing(shared, tenant),
+            rates=PostgresRates(tenant, shared.clock),
+            cursors=Cursors(hmac.digest(pepper, b"rubato cursors", "sha256")),
         )
     finally:
         await tenant.dispose()
@@ -462,6 +480,7 @@ def _services(shared: Core, front: Front, planner: Planner | None, *, anonymous_
         jobs=ManageJobs(store, shared.cron, shared.ids),
         hints=ManageHints(store, shared.cron, shared.ids),
         rules=ManageRules(store, shared.cron, shared.ids),
+        bulk=Bulk(store, shared.cron),
         explain=Explain(store, shared.cron),
         store=store,
         quota=front.quota,
@@ -476,10 +495,19 @@ def _services(shared: Core, front: Front, planner: Planner | None, *, anonymous_
         seal=shared.seal,
         metrics=shared.telemetry.exposition(store.backlog),
         observe=shared.telemetry.observe_http,
+        replies=front.replies,
+        usage=front.usage,
+        signing=front.signing,
+        cursors=front.cursors,
+        rates=front.rates,
         metrics_public=settings.metrics_public,
         cors_origins=tuple(settings.cors_origins),
         anonymous_tenant=anonymous_tenant,
     )
+
+
+def _signing(shared: Core, engine: Engine) -> PostgresSigningSecrets:
+    return PostgresSigningSecrets(engine, shared.ids, shared.clock, seal=shared.seal, opener=shared.unseal)
 
 
 def _check_url(url: str, *, policy: AddressPolicy) -> Any:
@@ -491,7 +519,9 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
     """Build a worker's services; they are stopped with the block at the latest."""
     settings = shared.settings
     poll, lease = timedelta(milliseconds=settings.poll_interval_ms), timedelta(milliseconds=settings.lock_ttl_ms)
-    dispatcher = HttpDispatcher(shared.policy, opener=shared.unseal)
+    signing_secrets = _signing(shared, shared.engine)
+    dispatcher = SigningDispatcher(HttpDispatcher(shared.policy, opener=shared.unseal), signing_secrets, shared.clock)
+    isolated = SigningDispatcher(IsolatedDispatcher(shared.policy, opener=shared.unseal), signing_secrets, shared.clock)
     services: list[Service] = []
     runs: RunDue | None = None
     planner = _planner(settings) if only != "run" else None
@@ -515,7 +545,7 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
                 ramp=ADMISSION_RAMP,
                 lease=lease,
                 misfire_grace=timedelta(milliseconds=settings.misfire_grace_ms),
-                isolated=IsolatedDispatcher(shared.policy, opener=shared.unseal),
+                isolated=isolated,
             )
             runner = run_service(runs, shared.clock, shared.telemetry, poll=poll)
             listener.subscribe(runner.wake)
@@ -523,6 +553,7 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
             services.append(renew_service(runs, shared.telemetry))
             services.append(lease_service(runs, shared.telemetry))
             services.append(maintenance_service(partial(_maintain, shared), shared.telemetry))
+            services.append(allowance_service(partial(hold_to_runs_per_day, shared.engine), shared.telemetry))
             if plans is not None:
                 runs.on_passed = plans.wake  # within one process it need not wait for the plan loop's next look
         supervisor = Supervisor(services, runs)

@@ -14,6 +14,7 @@ FULL_WAIT_S = 0.05  # while every place is taken; room that appears ends the wai
 CLAIM_GAP_S = 0.005  # between two claims: what becomes due meanwhile shares one
 UNCLAIMABLE_WAIT_S = 0.25  # while what is due cannot be had: its tenant is suspended, or another worker is at it
 PLAN_POLL_S = 1.0  # a settled run in another process wakes nobody; planning may come this late
+ALLOWANCES_S = 15.0  # a tenant exceeds its runs of a day by what it starts in this time
 MAINTENANCE_S = 600.0
 RENEWALS_A_LEASE = 4
 LEASE_CHECKS_A_LEASE = 24
@@ -102,3 +103,13 @@ def maintenance_service(make_partitions: Callable[[], Awaitable[object]], events
         return MAINTENANCE_S
 
     return Service("maintenance", turn, events)
+
+
+def allowance_service(hold: Callable[[], Awaitable[object]], events: Events) -> Service:
+    """Keep tenants to their runs of a day."""
+
+    async def turn() -> float:
+        await hold()
+        return ALLOWANCES_S
+
+    return Service("allowances", turn, events)

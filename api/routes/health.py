@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.auth import Given, presented_key, require
 from api.problems import Problem
-from api.routes.documented import problems
+from api.routes.documented import problem
 from api.wire import Instant, Wire
 from core.errors import Unavailable
 from core.identity import Scope
@@ -39,7 +39,7 @@ async def livez() -> dict[str, str]:
     operation_id="readyz",
     summary="Can it serve?",
     response_model=dict[str, str],
-    responses={503: problems()[503]},
+    responses={503: problem(503)},
 )
 async def readyz(given: Given) -> dict[str, str]:
     """Ask the database."""
@@ -55,7 +55,7 @@ async def readyz(given: Given) -> dict[str, str]:
     operation_id="metrics",
     summary="Metrics for Prometheus",
     response_class=Response,
-    responses={401: problems()[401], 403: problems(403)[403]},
+    responses={401: problem(401), 403: problem(403)},
 )
 async def metrics(request: Request, given: Given) -> Response:
     """Answer whoever asks from loopback; elsewhere a key is needed, unless RUBATO_METRICS_PUBLIC is on."""

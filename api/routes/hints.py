@@ -4,21 +4,26 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Response
 
+from api.acting import Act
 from api.auth import Given, Who
-from api.paging import DEFAULT_LIMIT, Cursor, Limit, page_size, read_cursor, render_page
-from api.routes.documented import EXAMPLE_HINT, problems
-from api.schemas.hints import HintIn, HintOut, hint_out
+from api.idempotency import ONCE
+from api.paging import DEFAULT_LIMIT, Cursor, Limit, Listed, page_size
+from api.routes.documented import CHANGING, EXAMPLE_HINT, previewed, problems
+from api.schemas.hints import HintIn, HintOut, HintPreview, NextRuns, hint_out
 from api.services import Services
 
 router = APIRouter(tags=["hints"])
+
+
+class HintsOut(Listed[HintOut]):
+    """A page of hints."""
+
 
 State = Annotated[Literal["active", "all"], Query(description="`active`, or `all` that there ever were.")]
 HintBody = Annotated[HintIn, Body(openapi_examples={"interval": {"value": EXAMPLE_HINT}})]
 
 
-@router.get(
-    "/hints", operation_id="listHints", responses=problems(), response_model=dict[str, Any], summary="List hints"
-)
+@router.get("/hints", operation_id="listHints", responses=problems(), response_model=HintsOut, summary="List hints")
 async def index(
     given: Given, who: Who, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None, state: State = "active"
 ) -> dict[str, Any]:
@@ -30,7 +35,7 @@ async def index(
     "/jobs/{job_id}/hints",
     operation_id="listJobHints",
     responses=problems(404),
-    response_model=dict[str, Any],
+    response_model=HintsOut,
     summary="List a job's hints",
 )
 async def of_job(
@@ -51,40 +56,44 @@ async def of_job(
     operation_id="createHint",
     status_code=201,
     response_model=HintOut,
-    responses=problems(404, 409, 415),
+    responses={**problems(404, 409, 412, 413, 415, *CHANGING), **previewed(HintPreview)},
     summary="Write a hint",
+    dependencies=ONCE,
 )
-async def create(job_id: str, body: HintBody, given: Given, who: Who, response: Response) -> HintOut:
+async def create(job_id: str, body: HintBody, act: Act, who: Who, response: Response) -> HintOut | Response:
     """Propose a tempo as a person. It outranks rules and planners, and obeys the job's bounds."""
-    hint = await given.hints.write(who.tenant_id, job_id, body.draft())
+    hint = await act.hints.write(who.tenant_id, job_id, body.draft())
+    out = hint_out(hint, hint.created_at)
+    if act.rehearsal is not None:
+        return act.preview(out)
     response.headers["Location"] = f"/api/v1/jobs/{job_id}/hints"
-    return hint_out(hint, hint.created_at)
+    return out
 
 
 @router.delete(
     "/jobs/{job_id}/hints",
     operation_id="clearHints",
     status_code=204,
-    responses=problems(404),
+    responses={**problems(404, 412, 429), **previewed(NextRuns)},
     summary="Clear a job's hints",
 )
-async def clear(job_id: str, given: Given, who: Who) -> Response:
+async def clear(job_id: str, act: Act, who: Who) -> Response:
     """Clear every active hint but a person's pause, which `resume` ends."""
-    await given.hints.clear(who.tenant_id, job_id)
-    return Response(status_code=204)
+    await act.hints.clear(who.tenant_id, job_id)
+    return act.preview() if act.rehearsal is not None else Response(status_code=204)
 
 
 @router.delete(
     "/jobs/{job_id}/hints/{hint_id}",
     operation_id="clearHint",
     status_code=204,
-    responses=problems(404),
+    responses={**problems(404, 412, 429), **previewed(NextRuns)},
     summary="Clear one hint",
 )
-async def clear_one(job_id: str, hint_id: str, given: Given, who: Who) -> Response:
+async def clear_one(job_id: str, hint_id: str, act: Act, who: Who) -> Response:
     """Clear one active hint."""
-    await given.hints.clear(who.tenant_id, job_id, hint_id)
-    return Response(status_code=204)
+    await act.hints.clear(who.tenant_id, job_id, hint_id)
+    return act.preview() if act.rehearsal is not None else Response(status_code=204)
 
 
 async def _page(
@@ -96,7 +105,7 @@ async def _page(
         job_id=job_id,
         active_only=state == "active",
         limit=page_size(limit),
-        after=read_cursor(cursor, bound_to=bound_to),
+        after=given.cursors.read(cursor, bound_to=bound_to),
     )
     now = await given.store.now()
-    return render_page(page, lambda hint: hint_out(hint, now).model_dump(mode="json", by_alias=True), bound_to=bound_to)
+    return given.cursors.page(page, lambda hint: hint_out(hint, now), bound_to=bound_to)

@@ -3,24 +3,47 @@
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import APIRouter, Body, Path, Query, Request, Response
 
+from api.acting import NO_STORE, Act, Acting
 from api.auth import Given, Who
-from api.paging import DEFAULT_LIMIT, Cursor, Limit, page_size, read_cursor, render_page
+from api.idempotency import ONCE
+from api.paging import DEFAULT_LIMIT, Cursor, Limit, Listed, page_size
 from api.problems import Problem, invalid
-from api.routes.documented import EXAMPLE_JOB, problems
-from api.schemas.jobs import JobIn, JobOut, PauseIn, VersionOut, definition_out, job_out, patch_schema, patched
-from api.schemas.runs import RunOut, run_out
+from api.routes.documented import CHANGING, EXAMPLE_JOB, previewed, problems
+from api.schemas.jobs import (
+    JobIn,
+    JobOut,
+    JobPreview,
+    PauseIn,
+    VersionOut,
+    definition_out,
+    job_out,
+    patch_schema,
+    patched,
+)
+from api.schemas.runs import RunOut, RunPreview, run_out
 from api.schemas.sessions import SessionOut, session_out
 from api.services import Services
 from core.entities import Definition, Job, JobStatus
 from core.errors import InvalidInput, Issue
-from core.ports.store import JobFilter
+from core.ports.store import JobFilter, JobRef
+from core.record import evolve
+from core.usecases.manage_jobs import as_it_is, put_job
 
 router = APIRouter(tags=["jobs"])
-NO_STORE = {"Cache-Control": "no-store"}
+
+
+class JobsOut(Listed[JobOut]):
+    """A page of jobs."""
+
+
+class VersionsOut(Listed[VersionOut]):
+    """Every version of a job's definition."""
+
 
 Status = Annotated[JobStatus | None, Query(description="Only jobs in this status.")]
+JobBody = Annotated[JobIn, Body(openapi_examples={"interval": {"value": EXAMPLE_JOB}})]
 LabelPairs = Annotated[list[str] | None, Query(description="Only jobs with this label, as name:value; repeatable.")]
 
 
@@ -29,24 +52,45 @@ LabelPairs = Annotated[list[str] | None, Query(description="Only jobs with this 
     operation_id="createJob",
     status_code=201,
     response_model=JobOut,
-    responses=problems(409, 413, 415),
+    responses={**problems(403, 413, 415, *CHANGING), **previewed(JobPreview)},
     summary="Register a job",
+    dependencies=ONCE,
 )
-async def create(
-    body: Annotated[JobIn, Body(openapi_examples={"interval": {"value": EXAMPLE_JOB}})],
-    given: Given,
-    who: Who,
-    response: Response,
-) -> JobOut:
+async def create(body: JobBody, act: Act, who: Who, response: Response) -> JobOut | Response:
     """Store a job and schedule its first run."""
-    definition = body.definition(given.seal)
-    _check_outgoing(given, definition)
-    job, _ = await given.jobs.register(who.tenant_id, definition)
+    definition = body.definition(act.given.seal)
+    _check_outgoing(act.given, definition)
+    job, _ = await act.jobs.register(who.tenant_id, definition)
     response.headers["Location"] = f"/api/v1/jobs/{job.id}"
-    return await _shown(given, job, response)
+    return await _shown(act, job, response)
 
 
-@router.get("/jobs", operation_id="listJobs", responses=problems(), response_model=dict[str, Any], summary="List jobs")
+@router.put(
+    "/jobs/by-key/{key:path}",
+    operation_id="putJobByKey",
+    response_model=JobOut | JobPreview,
+    responses={
+        **problems(403, 404, 409, 412, 413, 415),
+        201: {"model": JobOut, "description": "There was none with this key: it was registered."},
+    },
+    summary="Register a job, or replace its definition",
+)
+async def put(
+    key: Annotated[str, Path(min_length=1, max_length=255)], body: JobBody, act: Act, who: Who, response: Response
+) -> JobOut | Response:
+    """Make the job with this key be so: what the body leaves out gets its default. The same body twice is no edit."""
+    if body.key not in (None, key):
+        raise invalid("/key", "other_key", "key is not the one in the address; leave it out, or make them equal.")
+    definition = evolve(body.definition(act.given.seal), key=key)
+    _check_outgoing(act.given, definition)
+    job, is_new = await put_job(act.given.store, act.jobs, who.tenant_id, definition)
+    if is_new and act.rehearsal is None:
+        response.status_code = 201
+        response.headers["Location"] = f"/api/v1/jobs/{job.id}"
+    return await _shown(act, job, response)
+
+
+@router.get("/jobs", operation_id="listJobs", responses=problems(), response_model=JobsOut, summary="List jobs")
 async def index(
     given: Given,
     who: Who,
@@ -65,16 +109,12 @@ async def index(
         who.tenant_id,
         JobFilter(status, group, key, labels),
         limit=page_size(limit),
-        after=read_cursor(cursor, bound_to=bound_to),
+        after=given.cursors.read(cursor, bound_to=bound_to),
     )
     last = await given.store.last_runs(who.tenant_id, [job.id for job in page.items])
     now = await given.store.now()
     response.headers.update(NO_STORE)
-    return render_page(
-        page,
-        lambda job: job_out(job, last.get(job.id), now).model_dump(mode="json", by_alias=True),
-        bound_to=bound_to,
-    )
+    return given.cursors.page(page, lambda job: job_out(job, last.get(job.id), now), bound_to=bound_to)
 
 
 @router.get(
@@ -82,14 +122,14 @@ async def index(
 )
 async def show(job_id: str, given: Given, who: Who, response: Response) -> JobOut:
     """Return one job."""
-    return await _shown(given, await given.store.job(who.tenant_id, job_id), response)
+    return await _read(given, await given.store.job(who.tenant_id, job_id), response)
 
 
 @router.patch(
     "/jobs/{job_id}",
     operation_id="updateJob",
-    response_model=JobOut,
-    responses=problems(404, 409, 413, 415),
+    response_model=JobOut | JobPreview,
+    responses=problems(404, 409, 412, 413, 415),
     summary="Edit a job",
     openapi_extra={
         "requestBody": {
@@ -101,78 +141,86 @@ async def show(job_id: str, given: Given, who: Who, response: Response) -> JobOu
         }
     },
 )
-async def update(job_id: str, request: Request, given: Given, who: Who, response: Response) -> JobOut:
+async def update(job_id: str, request: Request, act: Act, who: Who, response: Response) -> JobOut | Response:
     """Apply a merge-patch: null clears, what is not named stays. A change of the schedule re-anchors it from now."""
     patch = await _json_object(request)
     JobPatch.check(patch)
 
     def apply(old: Definition) -> Definition:
-        new = patched(old, patch, given.seal)
+        new = patched(old, patch, act.given.seal)
         if new.action != old.action:
-            _check_outgoing(given, new)
+            _check_outgoing(act.given, new)
         return new
 
-    job = await given.jobs.edit(who.tenant_id, job_id, apply)
-    return await _shown(given, job, response)
+    job = await act.jobs.edit(who.tenant_id, job_id, apply)
+    return await _shown(act, job, response)
 
 
 @router.delete(
-    "/jobs/{job_id}", operation_id="deleteJob", status_code=204, responses=problems(404), summary="Delete a job"
+    "/jobs/{job_id}",
+    operation_id="deleteJob",
+    status_code=204,
+    responses={**problems(404, 412), **previewed(JobPreview)},
+    summary="Delete a job",
 )
-async def delete(job_id: str, given: Given, who: Who) -> Response:
+async def delete(job_id: str, act: Act, who: Who) -> Response:
     """Delete softly: it is never claimed again, and its runs stay readable until retention."""
-    await given.jobs.delete(who.tenant_id, job_id)
-    return Response(status_code=204)
+    await act.jobs.delete(who.tenant_id, job_id)
+    if act.rehearsal is None or act.rehearsal.after is None:
+        return Response(status_code=204)
+    return act.preview(job_out(act.rehearsal.after.job, None, act.rehearsal.after.now))
 
 
 @router.get(
     "/jobs/{job_id}/versions",
     operation_id="listJobVersions",
     responses=problems(404),
-    response_model=dict[str, Any],
+    response_model=VersionsOut,
     summary="List a job's versions",
 )
-async def versions(job_id: str, given: Given, who: Who) -> dict[str, Any]:
+async def versions(job_id: str, given: Given, who: Who) -> VersionsOut:
     """Return every version of the definition, newest first."""
     found = await given.store.versions(who.tenant_id, job_id)
     written = [VersionOut(version=each.version, definition=definition_out(each)) for each in found]
-    return {"data": [each.model_dump(mode="json", by_alias=True) for each in written], "nextCursor": None}
+    return VersionsOut(data=written, next_cursor=None)
 
 
 @router.post(
     "/jobs/{job_id}/pause",
     operation_id="pauseJob",
-    response_model=JobOut,
-    responses=problems(404, 409, 415),
+    response_model=JobOut | JobPreview,
+    responses=problems(404, 412, 413, 415, *CHANGING),
     summary="Pause a job",
+    dependencies=ONCE,
 )
 async def pause(
     job_id: str,
-    given: Given,
+    act: Act,
     who: Who,
     response: Response,
     body: Annotated[
         PauseIn | None,
         Body(openapi_examples={"timed": {"value": {"until": "2027-01-31T12:00:00Z", "reason": "a migration"}}}),
     ] = None,
-) -> JobOut:
+) -> JobOut | Response:
     """Pause until an instant, or until resumed. Nothing that passes meanwhile is replayed."""
     asked = body or PauseIn()
     until = asked.until or asked.paused_until
-    job = await given.jobs.pause(who.tenant_id, job_id, until=until, reason=asked.reason)
-    return await _shown(given, job, response)
+    job = await act.jobs.pause(who.tenant_id, job_id, until=until, reason=asked.reason)
+    return await _shown(act, job, response)
 
 
 @router.post(
     "/jobs/{job_id}/resume",
     operation_id="resumeJob",
-    response_model=JobOut,
-    responses=problems(404),
+    response_model=JobOut | JobPreview,
+    responses=problems(404, 412, *CHANGING),
     summary="Resume a job",
+    dependencies=ONCE,
 )
-async def resume(job_id: str, given: Given, who: Who, response: Response) -> JobOut:
+async def resume(job_id: str, act: Act, who: Who, response: Response) -> JobOut | Response:
     """End every pause of the job, a planner's too."""
-    return await _shown(given, await given.jobs.resume(who.tenant_id, job_id), response)
+    return await _shown(act, await act.jobs.resume(who.tenant_id, job_id), response)
 
 
 @router.post(
@@ -180,12 +228,14 @@ async def resume(job_id: str, given: Given, who: Who, response: Response) -> Job
     operation_id="runJob",
     status_code=202,
     response_model=RunOut,
-    responses=problems(404, 409),
+    responses={**problems(404, 412, *CHANGING), **previewed(RunPreview)},
     summary="Run a job now",
+    dependencies=ONCE,
 )
-async def run(job_id: str, given: Given, who: Who) -> RunOut:
+async def run(job_id: str, act: Act, who: Who) -> RunOut | Response:
     """Ask for a run at once; while one is active the answer is a `skipped` run."""
-    return run_out(await given.jobs.run_now(who.tenant_id, job_id))
+    out = run_out(await act.jobs.run_now(who.tenant_id, job_id))
+    return act.preview(out) if act.rehearsal is not None else out
 
 
 @router.post(
@@ -193,25 +243,34 @@ async def run(job_id: str, given: Given, who: Who) -> RunOut:
     operation_id="testJob",
     status_code=202,
     response_model=RunOut,
-    responses=problems(404),
+    responses={**problems(404, 412, *CHANGING), **previewed(RunPreview)},
     summary="Dispatch a job once, leaving its schedule alone",
+    dependencies=ONCE,
 )
-async def test(job_id: str, given: Given, who: Who) -> RunOut:
+async def test(job_id: str, act: Act, who: Who) -> RunOut | Response:
     """Ask for a test run; read it again to see how it went."""
-    return run_out(await given.jobs.test(who.tenant_id, job_id))
+    out = run_out(await act.jobs.test(who.tenant_id, job_id))
+    return act.preview(out) if act.rehearsal is not None else out
 
 
 @router.post(
     "/jobs/{job_id}/plan",
     operation_id="planJob",
-    response_model=SessionOut,
-    responses=problems(404, 409),
+    response_model=SessionOut | JobPreview,
+    responses=problems(404, 412, *CHANGING),
     summary="Ask the planner now",
+    dependencies=ONCE,
 )
-async def plan(job_id: str, given: Given, who: Who) -> SessionOut:
-    """Run one planner session, if the quota allows, and return it."""
+async def plan(job_id: str, given: Given, who: Who, act: Act, response: Response) -> SessionOut | JobOut | Response:
+    """Run one planner session, if the quota allows, and return it. What it would say, nobody can: a rehearsal answers
+    with the job as it is."""
     if given.planner is None:
         raise Problem(409, "planner_off", "Planning is switched off on this installation (RUBATO_PLANNER).")
+    job = await given.store.job(who.tenant_id, job_id)
+    act.expect(job.definition.version)
+    if act.rehearsal is not None:
+        await act.rehearsal.change(JobRef(who.tenant_id, job_id), as_it_is)
+        return await _shown(act, job, response)
     return session_out(await given.planner.plan_now(who.tenant_id, job_id))
 
 
@@ -235,7 +294,15 @@ class JobPatch:
             raise invalid(f"/{aliases[chosen[1]]}", "two_baselines", f"A job has one baseline; {names} were given.")
 
 
-async def _shown(given: Services, job: Job, response: Response) -> JobOut:
+async def _shown(act: Acting, job: Job, response: Response) -> JobOut | Response:
+    """Return the job as it is now, or as it would be."""
+    if act.rehearsal is None:
+        return await _read(act.given, job, response)
+    last = await act.given.store.last_runs(job.tenant_id, [job.id])
+    return act.preview(job_out(job, last.get(job.id), await act.given.store.now()))
+
+
+async def _read(given: Services, job: Job, response: Response) -> JobOut:
     last = await given.store.last_runs(job.tenant_id, [job.id])
     response.headers.update({**NO_STORE, "ETag": f'"{job.definition.version}"'})
     return job_out(job, last.get(job.id), await given.store.now())

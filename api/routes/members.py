@@ -9,10 +9,11 @@ from fastapi.responses import StreamingResponse
 from pydantic.alias_generators import to_camel
 
 from api.auth import Admin, Given, Who
-from api.paging import DEFAULT_LIMIT, Cursor, Limit, page_size, read_cursor, render_page
+from api.paging import DEFAULT_LIMIT, Cursor, Limit, Listed, page_size
 from api.problems import invalid
 from api.routes.documented import problems
 from api.schemas.identity import (
+    AuditEntryOut,
     InvitationOut,
     InviteIn,
     MemberOut,
@@ -31,6 +32,11 @@ from core.ports.accounts import Principal
 INVITED_FOR_S = 7 * 86_400
 
 router = APIRouter(tags=["members"])
+
+
+class AuditOut(Listed[AuditEntryOut]):
+    """A page of the audit."""
+
 
 Action = Annotated[str | None, Query(max_length=100, description="Only this operation, such as `createJob`.")]
 Confirm = Annotated[str, Query(max_length=255, description="The tenant's name, so that nobody deletes it by mistake.")]
@@ -97,7 +103,7 @@ async def remove(member_id: str, given: Given, who: Admin) -> None:
 @router.get(
     "/audit",
     operation_id="listAudit",
-    response_model=dict[str, Any],
+    response_model=AuditOut,
     responses=problems(403),
     summary="Read the audit",
 )
@@ -106,11 +112,9 @@ async def audit(
 ) -> dict[str, Any]:
     """Return every change that was asked for, newest first."""
     bound_to = ("audit", who.tenant_id, action)
-    after = read_cursor(cursor, bound_to=bound_to)
+    after = given.cursors.read(cursor, bound_to=bound_to)
     page = await given.identity.audit.entries(who, action=action, limit=page_size(limit), after=after)
-    return render_page(
-        page, lambda entry: audit_entry_out(entry).model_dump(mode="json", by_alias=True), bound_to=bound_to
-    )
+    return given.cursors.page(page, audit_entry_out, bound_to=bound_to)
 
 
 @router.get(

@@ -6,13 +6,20 @@ from fastapi import APIRouter, Body, Query, Response
 from fastapi.responses import JSONResponse
 
 from api.auth import Given, Who
-from api.routes.documented import problems
+from api.idempotency import ONCE
+from api.paging import Listed
+from api.routes.documented import CHANGING, problems
 from api.schemas.rules import EXAMPLE_CONDITION, RuleIn, RuleOut, TrialOut, patch_schema, patched, rule_out, trial_out
 from api.services import Services
 from core.rules import Rule
 from core.usecases.manage_rules import Trial
 
 router = APIRouter(tags=["rules"])
+
+
+class RulesOut(Listed[RuleOut]):
+    """A job's rules."""
+
 
 ValidateOnly = Annotated[
     bool, Query(alias="validateOnly", description="Write nothing; say which past runs the rule would have matched.")
@@ -34,15 +41,15 @@ _TRIED: dict[int | str, dict[str, Any]] = {
     "/jobs/{job_id}/rules",
     operation_id="listRules",
     responses=problems(404),
-    response_model=dict[str, Any],
+    response_model=RulesOut,
     summary="List a job's rules",
 )
-async def index(job_id: str, given: Given, who: Who) -> dict[str, Any]:
+async def index(job_id: str, given: Given, who: Who) -> RulesOut:
     """Return a job's rules in every state, oldest first: of two in effect the older one sets the tempo."""
     progress = (await given.store.job(who.tenant_id, job_id)).schedule.rule_progress
     active = {rule_id for rule_id, each in progress.items() if each.is_active}
     rules = [rule_out(rule, in_effect=rule.id in active) for rule in await given.store.rules(who.tenant_id, job_id)]
-    return {"data": [rule.model_dump(mode="json", by_alias=True) for rule in rules], "nextCursor": None}
+    return RulesOut(data=rules, next_cursor=None)
 
 
 @router.post(
@@ -50,8 +57,9 @@ async def index(job_id: str, given: Given, who: Who) -> dict[str, Any]:
     operation_id="createRule",
     status_code=201,
     response_model=RuleOut,
-    responses={**_TRIED, **problems(404, 409, 413, 415)},
+    responses={**_TRIED, **problems(404, 413, 415, *CHANGING)},
     summary="Write a rule",
+    dependencies=ONCE,
 )
 async def create(
     job_id: str, body: RuleBody, given: Given, who: Who, response: Response, *, validate_only: ValidateOnly = False
@@ -117,8 +125,9 @@ async def delete(rule_id: str, given: Given, who: Who) -> Response:
     "/rules/{rule_id}/accept",
     operation_id="acceptRule",
     response_model=RuleOut,
-    responses=problems(404),
+    responses=problems(404, *CHANGING),
     summary="Accept a rule",
+    dependencies=ONCE,
 )
 async def accept(rule_id: str, given: Given, who: Who) -> RuleOut:
     """Let a proposed or rejected rule take effect, from the next response on."""
@@ -129,8 +138,9 @@ async def accept(rule_id: str, given: Given, who: Who) -> RuleOut:
     "/rules/{rule_id}/reject",
     operation_id="rejectRule",
     response_model=RuleOut,
-    responses=problems(404),
+    responses=problems(404, *CHANGING),
     summary="Reject a rule, or switch it off",
+    dependencies=ONCE,
 )
 async def reject(rule_id: str, given: Given, who: Who) -> RuleOut:
     """Turn a rule down; its hint goes. The same is not proposed again."""

@@ -2,12 +2,14 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
+from api.acting import Act
 from api.auth import Given, Who
-from api.paging import DEFAULT_LIMIT, Cursor, Limit, page_size, read_cursor, render_page
-from api.routes.documented import problems
-from api.schemas.runs import RunOut, run_out
+from api.idempotency import ONCE
+from api.paging import DEFAULT_LIMIT, Cursor, Limit, Listed, page_size
+from api.routes.documented import CHANGING, problems
+from api.schemas.runs import RunOut, RunPreview, run_out
 from api.services import Services
 from api.wire import Instant
 from core.entities import RunStatus
@@ -15,13 +17,18 @@ from core.ports.store import RunFilter
 
 router = APIRouter(tags=["runs"])
 
+
+class RunsOut(Listed[RunOut]):
+    """A page of runs."""
+
+
 Status = Annotated[RunStatus | None, Query(description="Only runs in this status.")]
 Offset = Annotated[int, Query(ge=0, le=100_000, description="How many to leave out from the newest.")]
 Since = Annotated[Instant | None, Query(description="Only slots at or after this instant.")]
 Until = Annotated[Instant | None, Query(description="Only slots before this instant.")]
 
 
-@router.get("/runs", operation_id="listRuns", responses=problems(), response_model=dict[str, Any], summary="List runs")
+@router.get("/runs", operation_id="listRuns", responses=problems(), response_model=RunsOut, summary="List runs")
 async def index(
     given: Given,
     who: Who,
@@ -40,7 +47,7 @@ async def index(
     "/jobs/{job_id}/runs",
     operation_id="listJobRuns",
     responses=problems(404),
-    response_model=dict[str, Any],
+    response_model=RunsOut,
     summary="List a job's runs",
 )
 async def of_job(
@@ -70,19 +77,21 @@ async def show(run_id: str, given: Given, who: Who) -> RunOut:
 @router.post(
     "/runs/{run_id}/cancel",
     operation_id="cancelRun",
-    response_model=RunOut,
-    responses=problems(404, 409),
+    response_model=RunOut | RunPreview,
+    responses=problems(404, 409, 412, *CHANGING),
     summary="Cancel a run",
+    dependencies=ONCE,
 )
-async def cancel(run_id: str, given: Given, who: Who) -> RunOut:
+async def cancel(run_id: str, act: Act, who: Who) -> RunOut | Response:
     """Cancel a run that has not ended. A request that is out may still reach its target."""
-    return run_out(await given.jobs.cancel(who.tenant_id, run_id))
+    out = run_out(await act.jobs.cancel(who.tenant_id, run_id))
+    return act.preview(out) if act.rehearsal is not None else out
 
 
 async def _page(
     given: Services, tenant_id: str, where: RunFilter, limit: int, offset: int, cursor: str | None
 ) -> dict[str, Any]:
     bound_to = ("runs", tenant_id, where)
-    after = read_cursor(cursor, bound_to=bound_to)
+    after = given.cursors.read(cursor, bound_to=bound_to)
     page = await given.store.runs(tenant_id, where, limit=page_size(limit), after=after, offset=offset)
-    return render_page(page, lambda run: run_out(run).model_dump(mode="json", by_alias=True), bound_to=bound_to)
+    return given.cursors.page(page, run_out, bound_to=bound_to)

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from api.auth import Given, Who
-from api.paging import DEFAULT_LIMIT, Cursor, Limit, page_size, read_cursor, render_page
+from api.paging import DEFAULT_LIMIT, Cursor, Limit, Listed, page_size
 from api.routes.documented import problems
 from api.schemas.sessions import SessionOut, session_out
 from api.services import Services
@@ -13,11 +13,15 @@ from api.services import Services
 router = APIRouter(tags=["sessions"])
 
 
+class SessionsOut(Listed[SessionOut]):
+    """A page of sessions, without their conversations."""
+
+
 @router.get(
     "/sessions",
     operation_id="listSessions",
     responses=problems(),
-    response_model=dict[str, Any],
+    response_model=SessionsOut,
     summary="List planner sessions",
 )
 async def index(given: Given, who: Who, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None) -> dict[str, Any]:
@@ -29,7 +33,7 @@ async def index(given: Given, who: Who, limit: Limit = DEFAULT_LIMIT, cursor: Cu
     "/jobs/{job_id}/sessions",
     operation_id="listJobSessions",
     responses=problems(404),
-    response_model=dict[str, Any],
+    response_model=SessionsOut,
     summary="List a job's planner sessions",
 )
 async def of_job(
@@ -55,8 +59,6 @@ async def show(session_id: str, given: Given, who: Who) -> SessionOut:
 async def _page(given: Services, tenant_id: str, job_id: str | None, limit: int, cursor: str | None) -> dict[str, Any]:
     bound_to = ("sessions", tenant_id, job_id)
     page = await given.store.sessions(
-        tenant_id, job_id=job_id, limit=page_size(limit), after=read_cursor(cursor, bound_to=bound_to)
+        tenant_id, job_id=job_id, limit=page_size(limit), after=given.cursors.read(cursor, bound_to=bound_to)
     )
-    return render_page(
-        page, lambda session: session_out(session).model_dump(mode="json", by_alias=True), bound_to=bound_to
-    )
+    return given.cursors.page(page, session_out, bound_to=bound_to)

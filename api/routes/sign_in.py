@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from api.auth import SIGN_IN_SECONDS, Caller, Given, check_origin, cookie_name, presented_key, session_token, set_cookie
 from api.problems import Problem, invalid
 from api.routes.documented import problems
-from api.schemas.identity import DoneOut, RedirectOut, SessionOut, SwitchIn, TenantOut
+from api.schemas.identity import DoneOut, RedirectOut, SignedInOut, SwitchIn, TenantOut
 from api.services import Services
 from core.ports.accounts import Provider
 
@@ -108,12 +108,12 @@ async def sign_out(request: Request, response: Response, given: Given) -> DoneOu
     return DoneOut(success=True)
 
 
-@router.get("/session", operation_id="whoAmI", response_model=SessionOut, responses=problems(), summary="Who am I?")
-async def session(request: Request, response: Response, given: Given, who: Caller) -> SessionOut:
+@router.get("/session", operation_id="whoAmI", response_model=SignedInOut, responses=problems(), summary="Who am I?")
+async def session(request: Request, response: Response, given: Given, who: Caller) -> SignedInOut:
     """Return who is asking, by key or sign-in."""
     response.headers["Cache-Control"] = "no-store"
     tenants = await given.identity.sign_ins.tenants(who)
-    return SessionOut(
+    return SignedInOut(
         user_id=who.user_id,
         tenant_id=who.tenant_id,
         role=who.role,

@@ -61,6 +61,18 @@ class HintOut(Wire):
     applied: Instant | None
 
 
+class NextRuns(Wire):
+    """What a change would lead to: the next five runs."""
+
+    next_runs: list[Instant]
+
+
+class HintPreview(HintOut):
+    """A hint as it would be, and the next five runs of its job then."""
+
+    next_runs: list[Instant]
+
+
 def hint_out(hint: Hint, now: datetime) -> HintOut:
     """Write a hint as it is at `now`: one past its expiry is expired, though no transition has ended it yet."""
     over = hint.state is HintState.ACTIVE and not is_active(hint, now)

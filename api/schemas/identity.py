@@ -147,7 +147,7 @@ class TenantOut(Wire):
     role: str
 
 
-class SessionOut(Wire):
+class SignedInOut(Wire):
     """Who is asking. `tenants` is empty for a key whose user never signed in."""
 
     user_id: str

@@ -259,6 +259,12 @@ class JobOut(Wire):
     updated_at: Instant
 
 
+class JobPreview(JobOut):
+    """A job as it would be, and the next five runs then."""
+
+    next_runs: list[Instant]
+
+
 class VersionOut(Wire):
     """One version of a job's definition."""
 

@@ -36,6 +36,12 @@ class RunOut(Wire):
     discarded: bool
 
 
+class RunPreview(RunOut):
+    """A run as it would be, and the next five runs of its job then."""
+
+    next_runs: list[Instant]
+
+
 class LastRunOut(Wire):
     """The newest run of a job, in short."""
 

@@ -1,7 +1,7 @@
 """The dispatcher port."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
@@ -27,6 +27,8 @@ class HttpRequest(NamedTuple):
     tenant_id: str = ""  # connections are never shared between tenants
     webhook_id: str | None = None  # the same for the same slot, so that a target can drop a duplicate
     keep_body: bool = True  # False: read and count the body, keep none of it
+    signing_secrets: tuple[str, ...] = ()  # `whsec_...`, newest first; with them, `sent_at` is set too
+    sent_at: datetime | None = None
     sealed_headers: Mapping[str, str] = _NO_HEADERS  # ciphertext by name, opened by the dispatcher alone
     sealed_body: str | None = None
 
@@ -48,7 +50,7 @@ class HttpResult(NamedTuple):
     content_type: str | None = None
     retry_after: str | None = None
     error: str | None = None
-    error_code: str | None = None  # timeout | connect | blocked_address | protocol | no_url | invalid_url | secret
+    error_code: str | None = None  # timeout connect blocked_address protocol no_url invalid_url secret signing canceled
 
 
 class Dispatcher(Protocol):

@@ -187,6 +187,38 @@ class Backlog:
     quota_used: float = 0.0
 
 
+class Changes(Protocol):
+    """The part of the store that a person's changes need. `core.usecases.rehearsal` stands in for it."""
+
+    async def now(self) -> datetime:
+        """Return the store's clock."""
+        ...
+
+    async def limits(self, tenant_id: str) -> Limits:
+        """Return what operator and tenant allow."""
+        ...
+
+    async def add_job(self, job: Job, decision: Decision) -> None:
+        """Store a new job."""
+        ...
+
+    async def job(self, tenant_id: str, job_id: str) -> Job:
+        """Return a job that is not deleted."""
+        ...
+
+    async def run(self, tenant_id: str, run_id: str) -> Run:
+        """Return one run."""
+        ...
+
+    async def add_test_run(self, run: Run) -> None:
+        """Store a test run."""
+        ...
+
+    async def change(self, ref: JobRef, transition: Transition) -> Change:
+        """Lock, compute, write."""
+        ...
+
+
 class Store(Protocol):
     """Where everything lives. Every method raises `Unavailable` when the database cannot be reached in time."""
 
@@ -200,7 +232,11 @@ class Store(Protocol):
 
     # jobs
     async def add_job(self, job: Job, decision: Decision) -> None:
-        """Store a new job with its first definition and decision. Raises Conflict("key_taken")."""
+        """Store a new job with its first definition and decision. Raises Conflict("key_taken"), LimitReached."""
+        ...
+
+    async def room(self, tenant_id: str) -> int:
+        """Return how many more jobs the tenant may register. Raises NotFound."""
         ...
 
     async def job(self, tenant_id: str, job_id: str) -> Job:

@@ -9,7 +9,7 @@ from core.hints import end, is_active, supersede, with_outcome
 from core.ids import hint_id
 from core.ports.cron import Cron
 from core.ports.ids import Ids
-from core.ports.store import Change, JobRef, Snapshot, Store
+from core.ports.store import Change, Changes, JobRef, Snapshot
 from core.record import evolve, record
 from core.registration import LONGEST
 from core.reschedule import steer
@@ -37,7 +37,7 @@ class HintDraft:
 class ManageHints:
     """What a person says about a job's tempo. It outranks rules and planners, and obeys the bounds."""
 
-    store: Store
+    store: Changes
     cron: Cron
     ids: Ids
 

@@ -25,13 +25,13 @@ from core.entities import (
     Source,
     Trigger,
 )
-from core.errors import Conflict, InvalidInput, Issue, NotFound
+from core.errors import Conflict, InvalidInput, Issue, LimitReached, NotFound
 from core.grid import later
 from core.hints import end, is_active, supersede
 from core.ids import hint_id, job_id
 from core.ports.cron import Cron
 from core.ports.ids import Ids
-from core.ports.store import Change, JobRef, Snapshot, Store
+from core.ports.store import Change, Changes, JobFilter, JobRef, Snapshot, Store, Transition
 from core.record import evolve, record
 from core.registration import check
 from core.reschedule import (
@@ -49,14 +49,16 @@ from core.usecases.settle import OVERLAP, Finished, settle
 from core.wording import instant
 
 DELETED = "deleted"
+RUNS_SPENT = "The tenant's runs of this UTC day are used up."  # as the reason of a suspension
 _TICK = timedelta(microseconds=1)
+_LOOKS = 4
 
 
 @record
 class ManageJobs:
     """What a user does to jobs. Every write is one transaction that ends with a decision."""
 
-    store: Store
+    store: Changes
     cron: Cron
     ids: Ids
 
@@ -144,6 +146,11 @@ class ManageJobs:
         self, tenant_id: str, job_id: str, *, until: datetime | None = None, reason: str | None = None
     ) -> Job:
         """Pause until an instant, or until resumed. A due slot is recorded as skipped; nothing is replayed later."""
+        transition = self.pausing(until=until, reason=reason)
+        return (await self.store.change(JobRef(tenant_id, job_id), transition)).job
+
+    def pausing(self, *, until: datetime | None, reason: str | None) -> Transition:
+        """Return the transition that pauses a job."""
 
         def transition(snapshot: Snapshot) -> Change:
             alive(snapshot)
@@ -155,8 +162,8 @@ class ManageJobs:
                 raise InvalidInput([Issue("/until", "in_the_past", detail)])
             pause = Hint(
                 id=hint_id(now, self.ids.entropy()),
-                tenant_id=tenant_id,
-                job_id=job_id,
+                tenant_id=snapshot.job.tenant_id,
+                job_id=snapshot.job.id,
                 kind=HintKind.PAUSE,
                 author=Author.USER,
                 created_at=now,
@@ -168,10 +175,14 @@ class ManageJobs:
             )
             return impose_pause(snapshot, pause, cron=self.cron, ids=self.ids)
 
-        return (await self.store.change(JobRef(tenant_id, job_id), transition)).job
+        return transition
 
     async def resume(self, tenant_id: str, job_id: str) -> Job:
         """End every pause of the job, a planner's too. Nothing missed is replayed. No pause: nothing changes."""
+        return (await self.store.change(JobRef(tenant_id, job_id), self.resuming())).job
+
+    def resuming(self) -> Transition:
+        """Return the transition that resumes a job."""
 
         def transition(snapshot: Snapshot) -> Change:
             alive(snapshot)
@@ -185,17 +196,23 @@ class ManageJobs:
                 return Change(snapshot.job, "resume")
             return lift_pauses(snapshot, pauses, cron=self.cron, ids=self.ids)
 
-        return (await self.store.change(JobRef(tenant_id, job_id), transition)).job
+        return transition
 
     async def run_now(self, tenant_id: str, job_id: str) -> Run:
         """Ask for a run at once: a claimed one, or a skipped one when a run is active.
 
         Raises Conflict("job_not_active") while the job is paused, parked or retired.
         """
+        return (await self.store.change(JobRef(tenant_id, job_id), self.running())).runs[0]
+
+    def running(self) -> Transition:
+        """Return the transition that asks for a run at once; its first run is the one asked for."""
 
         def transition(snapshot: Snapshot) -> Change:
             alive(snapshot)
             job, now = snapshot.job, snapshot.now
+            if snapshot.limits.suspended == RUNS_SPENT:
+                raise LimitReached("runs_limit_reached", RUNS_SPENT, retry_after_s=_until_midnight(now))
             status = visible_status(job, now)
             if status is not JobStatus.ACTIVE:
                 raise Conflict("job_not_active", f"The job is {status}; it runs by hand only while it is active.")
@@ -208,7 +225,7 @@ class ManageJobs:
             schedule = evolve(schedule, manual=ManualRequest(run.id, now))
             return Change(evolve(job, schedule=schedule), "run_now", runs=(run,), removed_runs=removed)
 
-        return (await self.store.change(JobRef(tenant_id, job_id), transition)).runs[0]
+        return transition
 
     async def test(self, tenant_id: str, job_id: str) -> Run:
         """Ask for a dispatch that leaves the schedule alone. Returns its claimed run."""
@@ -243,6 +260,38 @@ class ManageJobs:
             raise Conflict("run_finished", "The run has ended already, or is not one that can be canceled.")
         change = await self.store.change(JobRef(tenant_id, run.job_id), transition)
         return next(row for row in change.runs if row.id == run_id)
+
+
+async def put_job(store: Store, jobs: ManageJobs, tenant_id: str, definition: Definition) -> tuple[Job, bool]:
+    """Make the job with the definition's key be as it says; return it, and whether it is new.
+
+    Somebody else may register or delete it between look and leap: then the look is repeated. Raises InvalidInput,
+    VersionMismatch.
+    """
+    for _ in range(_LOOKS):
+        found = (await store.jobs(tenant_id, JobFilter(key=definition.key), limit=1)).items
+        try:
+            if found:
+                return await jobs.edit(tenant_id, found[0].id, lambda old: definition), False
+            return (await jobs.register(tenant_id, definition))[0], True
+        except NotFound:
+            continue
+        except Conflict as error:
+            if error.code != "key_taken":
+                raise
+    raise Conflict("key_contended", f"Others register and delete the job {definition.key} at this moment; try again.")
+
+
+def _until_midnight(now: datetime) -> int:
+    return 1 + int(
+        (timedelta(days=1) - timedelta(hours=now.hour, minutes=now.minute, seconds=now.second)).total_seconds()
+    )
+
+
+def as_it_is(snapshot: Snapshot) -> Change:
+    """A transition that changes nothing. Raises NotFound for a deleted job."""
+    alive(snapshot)
+    return Change(snapshot.job, "edit")
 
 
 def impose_pause(snapshot: Snapshot, pause: Hint, *, cron: Cron, ids: Ids) -> Change:

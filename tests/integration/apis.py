@@ -9,9 +9,11 @@ from typing import Any
 import httpx2
 
 from api.app import create_app
+from api.paging import Cursors
 from api.services import Services
 from core.ports.accounts import Principal
 from core.ports.store import JobFilter
+from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
@@ -25,10 +27,12 @@ from rubato.adapters.http.guard import AddressPolicy, check_url
 from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.memory.flags import MemoryFlags
+from rubato.adapters.memory.replies import MemoryReplies
 from rubato.adapters.memory.store import MemoryStore
+from rubato.adapters.memory.usage import MemoryUsage
 from rubato.adapters.telemetry import Telemetry
 from rubato.adapters.vault import Vault, new_encryption_key
-from tests.unit.fakes import FakeDispatcher, FakeQuota, ScriptedPlanner
+from tests.unit.fakes import FakeDispatcher, FakeQuota, FakeSigning, ScriptedPlanner
 from tests.unit.identities import no_identity
 
 KEYS = {
@@ -96,6 +100,7 @@ async def face(*, client_host: str = "127.0.0.1", **options: Any) -> AsyncIterat
         "jobs": ManageJobs(store, cron, ids),
         "hints": ManageHints(store, cron, ids),
         "rules": ManageRules(store, cron, ids),
+        "bulk": Bulk(store, cron),
         "explain": Explain(store, cron),
         "store": store,
         "quota": FakeQuota(),
@@ -110,6 +115,10 @@ async def face(*, client_host: str = "127.0.0.1", **options: Any) -> AsyncIterat
         "seal": Vault([new_encryption_key()]).seal,
         "metrics": telemetry.exposition(store.backlog),
         "observe": telemetry.observe_http,
+        "replies": MemoryReplies(clock, ids),
+        "usage": MemoryUsage(store),
+        "signing": FakeSigning(),
+        "cursors": Cursors(b"c" * 32),
     }
     app = create_app(Services(**{**made, **options}))  # type: ignore[arg-type]  # fields by name
     transport = httpx2.ASGITransport(app=app, client=(client_host, 5000), raise_app_exceptions=False)

@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.paging import Cursors
 from api.services import Identity, Services
 from core.entities import Authority, Definition, HintKind, HttpAction, IntervalBaseline, RunStatus
 from core.ports.accounts import Principal, Provider
@@ -22,6 +23,7 @@ from core.ports.store import JobRef
 from core.predicates import Comparison, Op
 from core.rules import RuleDraft, Terms
 from core.usecases.begin import Beginning, begin
+from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
 from core.usecases.manage_hints import HintDraft, ManageHints
 from core.usecases.manage_jobs import ManageJobs
@@ -42,9 +44,12 @@ from rubato.adapters.postgres.flags import PostgresFlags
 from rubato.adapters.postgres.keys import PostgresKeys
 from rubato.adapters.postgres.members import PostgresMembers
 from rubato.adapters.postgres.quota import PostgresQuota
+from rubato.adapters.postgres.replies import PostgresReplies
 from rubato.adapters.postgres.sign_ins import PostgresSignIns
+from rubato.adapters.postgres.signing import PostgresSigningSecrets
 from rubato.adapters.postgres.store import PostgresStore
 from rubato.adapters.postgres.tenant_data import PostgresTenantData
+from rubato.adapters.postgres.usage import PostgresUsage
 from rubato.adapters.telemetry import Telemetry
 from rubato.adapters.vault import Vault, new_encryption_key
 from tests.unit.fakes import ScriptedPlanner
@@ -109,6 +114,8 @@ class Served:
         rule = await given.rules.create(self.tenant, job.id, RuleDraft(terms))
         member, *_ = (await given.identity.members.list(Principal(self.tenant, "", "admin")))[0]
         made = {"job_id": job.id, "run_id": claim.run_id, "hint_id": hint.id, "session_id": session.id}
+        secret, _ = await given.signing.rotate(self.tenant, overlap=timedelta(hours=1))
+        made |= {"secret_id": secret.id, "key": "a-key"}
         return {**made, "rule_id": rule.id, "member_id": member.id, "name": "planner"}
 
 
@@ -117,6 +124,7 @@ def served(database_url: str, *, provider: Callable[[str], Provider] | None = No
     """Serve until the block ends. `provider`: makes the one that people sign in with, for the API's address."""
     loop, bound = asyncio.new_event_loop(), socket.socket()
     bound.bind(("127.0.0.1", 0))
+    bound.listen()  # who comes before the server is up waits
     port = bound.getsockname()[1]
     engines = {role: connect(database_url, application="served api", role=role) for role in access.ROLES}
     url = f"http://127.0.0.1:{port}"
@@ -165,6 +173,7 @@ async def _furnished(
         jobs=ManageJobs(store, cron, ids),
         hints=ManageHints(store, cron, ids),
         rules=ManageRules(store, cron, ids),
+        bulk=Bulk(store, cron),
         explain=Explain(store, cron),
         store=store,
         quota=quota,
@@ -179,6 +188,10 @@ async def _furnished(
         seal=vault.seal,
         metrics=telemetry.exposition(store.backlog),
         observe=telemetry.observe_http,
+        replies=PostgresReplies(tenant, ids),
+        usage=PostgresUsage(tenant),
+        signing=PostgresSigningSecrets(tenant, ids, clock, seal=vault.seal, opener=vault.open),
+        cursors=Cursors(b"c" * 32),
     )
     worker = PostgresStore(engines[access.ENGINE], ids)
     return Served(url, loop, services, worker, vault, owner.tenant_id, plans, planner)

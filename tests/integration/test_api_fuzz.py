@@ -5,7 +5,7 @@ Over PostgreSQL, so that what only a database refuses shows too. HYPOTHESIS_PROF
 
 import zlib
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import schemathesis
@@ -14,6 +14,9 @@ from schemathesis import GenerationMode
 from schemathesis.checks import (
     allow_header_conformance,
     content_type_conformance,
+    ensure_resource_availability,
+    ignored_auth,
+    missing_required_header,
     negative_data_rejection,
     not_a_server_error,
     response_headers_conformance,
@@ -23,9 +26,9 @@ from schemathesis.checks import (
 )
 from schemathesis.core.failures import FailureGroup
 
-from api.app import create_app
 from core.errors import Conflict
 from tests.integration.served import KEY, Served, served
+from tests.openapi.document import made
 from tests.postgres import fresh
 
 BOUNDED = ("minIntervalMs", "maxIntervalMs")
@@ -42,8 +45,11 @@ CHECKS = [
     response_schema_conformance,
 ]
 
-document = create_app(cast("Any", type("Nothing", (), {"anonymous_tenant": None, "cors_origins": (), "observe": None})))
-schema = schemathesis.openapi.from_dict(document.openapi())
+# Beyond these there are checks of data that is valid by the document (rules such as "one baseline" no document can
+# state) and of use after deletion (a deleted job's runs stay readable, on purpose).
+STEPWISE = [*CHECKS, ensure_resource_availability, ignored_auth, missing_required_header]
+
+schema = schemathesis.openapi.from_dict(made())
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +131,24 @@ def test_an_answer_beyond_the_document_is_found_out(
     monkeypatch.setattr(type(api.services.store), "jobs", breaks)
     with pytest.raises(FailureGroup, match=complaint):
         send(schema["/api/v1/jobs"]["GET"].Case(), api)
+
+
+def test_operations_keep_to_their_document_in_any_order(api: Served) -> None:
+    """What one answers with, others are called with: jobs are made, edited, run, paused and deleted as it comes."""
+
+    class Walk(schema.as_state_machine()):  # type: ignore[misc]  # made of the document
+        def before_call(self, case: Any) -> None:
+            if isinstance(case.body, dict) and case.meta.generation.mode is GenerationMode.POSITIVE:
+                case.body = made_plausible(case.body)
+
+        def call(self, case: Any, **kwargs: Any) -> Any:
+            return case.call(base_url=api.url, headers={"x-api-key": KEY}, timeout=20)
+
+        def validate_response(self, response: Any, case: Any, additional_checks: Any = (), **kwargs: Any) -> None:
+            case.validate_response(response, checks=STEPWISE)
+
+    Walk.run(
+        settings=settings(
+            max_examples=2 * EXAMPLES, stateful_step_count=8, suppress_health_check=list(HealthCheck), deadline=None
+        )
+    )

@@ -21,6 +21,8 @@ from tests.postgres import fresh
 
 BODIES: dict[str, Any] = {
     "createJob": {"name": "n", "url": "https://example.com", "baselineIntervalMs": 60000},
+    "putJobByKey": {"name": "n", "url": "https://example.com", "baselineIntervalMs": 60000},
+    "changeJobs": {"action": "pause", "filter": {}},
     "updateJob": {"name": "renamed"},
     "createHint": {"kind": "interval", "intervalMs": 60000, "reason": "r"},
     "simulateHint": {"kind": "interval", "intervalMs": 60000, "reason": "r"},
@@ -33,7 +35,9 @@ BODIES: dict[str, Any] = {
     "createRule": {"when": {"field": "/queue_depth", "op": "gt", "value": 500}, "intervalMs": 30000},
 }
 OF_KEYS = {"getApiKey", "updateApiKey", "rotateApiKey", "deleteApiKey"}
-ADMINS = {"listMembers", "inviteMember", "changeRole", "removeMember", "listAudit", "exportTenant", "deleteTenant"} | {
+SIGNING = {"listSigningSecrets", "rotateSigningSecret", "endSigningSecret"}
+ADMINS = SIGNING | {
+    *("listMembers", "inviteMember", "changeRole", "removeMember", "listAudit", "exportTenant", "deleteTenant"),
     *("turnFlag", "listFlagChanges"),
 }
 OPEN = {"getHealth", "livez", "readyz", "metrics", "signIn", "signInByScript", "finishSignIn", "signOut"}
@@ -79,7 +83,7 @@ def questions(api: Served, ids: dict[str, str]) -> list[Question]:
                 query, body = ({"id": ids["key_id"]}, None) if method == "get" else ({}, {"keyId": ids["key_id"]})
             names = re.findall(r"\{(\w+)(?::\w+)?\}", path)
             filled = path.format(**{each: ids[each] for each in names})
-            has_id = bool({*names} - {"name"}) or name in OF_KEYS
+            has_id = bool({*names} - {"name", "key"}) or name in OF_KEYS  # these two are whoever asks's own
             found.append(Question(name, method.upper(), filled, query, body, name in ADMINS, has_id))
     return found
 

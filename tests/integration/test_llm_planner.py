@@ -274,3 +274,24 @@ async def test_the_server_is_told_how_long_an_answer_may_be() -> None:
     _, server = await ask([{"tool": CONCLUDE}])
     body = server.requests[0]["body"]
     assert 0 < (body.get("max_completion_tokens") or body.get("max_tokens")) <= 1000
+
+
+@pytest.mark.parametrize("fall_back", [False, True])
+async def test_a_server_that_cannot_be_connected_to_costs_nothing(fall_back: bool) -> None:
+    with loopback_model([{"text": "gone"}]) as server:
+        url = server.url
+    with override_allow_model_requests(True):
+        planner = LlmPlanner(openai_model("m", api_key="none", base_url=url), timedelta(seconds=10), fall_back)
+        plan = await planner.plan(context([run(0)]))
+        await planner.close()
+    assert plan.outcome is (Outcome.COMPLETED if fall_back else Outcome.FAILED)
+    assert (plan.usage.tokens, plan.usage.requests) == (0, 0)
+
+
+async def test_a_retry_after_of_no_time_keeps_nobody_back() -> None:
+    script = [{"status": 429, "headers": {"retry-after": "0"}}, {"tool": CONCLUDE}]
+    with loopback_model(script) as server, override_allow_model_requests(True):
+        planner = await planner_at(server)
+        first, second = [await planner.plan(context([run(0)])) for _ in range(2)]
+        await planner.close()
+    assert (first.outcome, first.retry_in, second.outcome) == (Outcome.FAILED, None, Outcome.COMPLETED)

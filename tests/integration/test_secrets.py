@@ -277,7 +277,7 @@ def _keys(vault: Vault) -> list[str]:
 def rows(api: Served, statement: str) -> list[Any]:
     async def run() -> list[Any]:
         async with transaction(api.worker._engine) as connection:
-            return list(await connection.execute(text(statement)))
+            return [tuple(row) for row in await connection.execute(text(statement))]  # a Row's own text is cut
 
     found: list[Any] = api.wait(run())
     return found

@@ -327,7 +327,7 @@ def execute(api: Served, statement: str) -> list[Any]:
     async def run() -> list[Any]:
         async with transaction(api.services.accounts._engine) as connection:  # type: ignore[attr-defined]
             done = await connection.execute(text(statement))
-            return list(done) if done.returns_rows else []
+            return [tuple(row) for row in done] if done.returns_rows else []  # a Row's own text is cut
 
     found: list[Any] = api.wait(run())
     return found

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from core.errors import CronError
+from core.errors import CronError, NotFound
 from core.events import Event
 from core.ports.dispatcher import HttpRequest, HttpResult
 from core.ports.quota import Denial, QuotaWindow, Reservation
+from core.ports.signing import SigningSecret
 from core.sessions import Outcome, Plan, PlanningContext, Proposal, Usage
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
@@ -109,6 +110,28 @@ class FakeDispatcher:
 
     async def close(self) -> None:
         return None
+
+
+@dataclass
+class FakeSigning:
+    """Signing secrets of everybody together, in a list."""
+
+    made: list[tuple[SigningSecret, str]] = field(default_factory=list)
+
+    async def values(self, tenant_id: str) -> tuple[str, ...]:
+        return tuple(value for _, value in self.made)
+
+    async def listed(self, tenant_id: str) -> list[SigningSecret]:
+        return [secret for secret, _ in self.made]
+
+    async def rotate(self, tenant_id: str, *, overlap: timedelta) -> tuple[SigningSecret, str]:
+        self.made.insert(0, (SigningSecret(f"whs_{len(self.made)}", START, None), "whsec_dGVzdA=="))
+        return self.made[0]
+
+    async def end(self, tenant_id: str, secret_id: str) -> None:
+        if secret_id not in {secret.id for secret, _ in self.made}:
+            raise NotFound(f"There is no signing secret {secret_id}.")
+        self.made = [each for each in self.made if each[0].id != secret_id]
 
 
 @dataclass

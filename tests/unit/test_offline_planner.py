@@ -261,3 +261,11 @@ async def test_troubles_that_always_last_are_looked_at_less_often_than_those_tha
     assert first is not None
     assert later is not None
     assert first < later < timedelta(seconds=60)
+
+
+async def test_a_tempo_that_was_tight_before_an_outage_eases_with_its_age() -> None:
+    down = [run(60 * n, "oops", code=500) for n in range(4)]
+    fresh = await plan(context([run(0, "oops", code=500), run(10)], hints=[own(10)]))
+    (eased,) = (await plan(context(down, hints=[own(10, life_s=100, age_s=95)]))).proposals
+    assert fresh.proposals == ()
+    assert eased.interval == timedelta(seconds=22.5)

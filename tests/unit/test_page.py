@@ -12,12 +12,16 @@ import httpx2
 import pytest
 
 from api.app import create_app
+from api.paging import Cursors
 from api.services import Services
 from core.entities import Authority, CronBaseline, Definition, HttpAction, OnceBaseline
 from core.ports.accounts import Principal
 from core.ports.dispatcher import HttpRequest, HttpResult
+from core.usecases.bulk import Bulk
 from planner.llm import OfflinePlanner
-from tests.unit.fakes import START
+from rubato.adapters.memory.replies import MemoryReplies
+from rubato.adapters.memory.usage import MemoryUsage
+from tests.unit.fakes import START, FakeSigning
 from tests.unit.identities import no_identity
 from tests.unit.loop import TENANT, Loop, definition, interval_proposal
 
@@ -66,6 +70,7 @@ def services(loop: Loop, *, anonymous_tenant: str | None = TENANT) -> Services:
     return Services(
         jobs=loop.jobs,
         hints=loop.hints,
+        bulk=Bulk(loop.store, loop.cron),
         explain=loop.explain,
         store=loop.store,
         quota=loop.quota,
@@ -80,6 +85,10 @@ def services(loop: Loop, *, anonymous_tenant: str | None = TENANT) -> Services:
         seal=lambda plain: plain,
         metrics=metrics,
         observe=observe,
+        replies=MemoryReplies(loop.clock, loop.ids),
+        usage=MemoryUsage(loop.store),
+        signing=FakeSigning(),
+        cursors=Cursors(b"c" * 32),
         anonymous_tenant=anonymous_tenant,
     )
 

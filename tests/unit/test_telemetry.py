@@ -32,6 +32,7 @@ PUBLISHED = {
     "rubato_runs_skipped_total": {"reason"},
     "rubato_jobs_claimed_total": set(),
     "rubato_leases_expired_total": set(),
+    "rubato_rule_matches_total": set(),
     "rubato_stale_writes_refused_total": set(),
     "rubato_jobs_parked": set(),
     "rubato_hints_total": {"kind", "author", "outcome"},

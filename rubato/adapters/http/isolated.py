@@ -12,7 +12,7 @@ import resource
 import signal
 import sys
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -135,12 +135,18 @@ def _written(request: HttpRequest) -> dict[str, Any]:
         "tenant_id": request.tenant_id,
         "webhook_id": request.webhook_id,
         "keep_body": request.keep_body,
+        "signing_secrets": request.signing_secrets,
+        "sent_at": request.sent_at,
     }
 
 
 def _read(asked: dict[str, Any]) -> HttpRequest:
-    timeout = asked.pop("timeout")
-    return HttpRequest(**asked, timeout=timedelta(seconds=timeout) if timeout is not None else None)
+    timeout, sent_at = asked.pop("timeout"), asked.pop("sent_at")
+    return HttpRequest(
+        **{**asked, "signing_secrets": tuple(asked["signing_secrets"])},
+        timeout=timedelta(seconds=timeout) if timeout is not None else None,
+        sent_at=datetime.fromisoformat(sent_at) if sent_at is not None else None,
+    )
 
 
 def _environment() -> dict[str, str]:

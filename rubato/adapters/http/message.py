@@ -15,6 +15,7 @@ from core.errors import Issue
 from core.ports.dispatcher import HttpRequest, HttpResult
 from rubato.adapters.http.connection import Answer
 from rubato.adapters.http.dial import Origin
+from rubato.adapters.http.signing import signature_lines
 
 BODY_CAP = 256 * 1024  # bytes of a response that are read; the rest is never fetched
 
@@ -90,9 +91,11 @@ def message(request: HttpRequest, lines: bytes, *, with_body: bool) -> bytes:
         if not _TOKEN.fullmatch(request.webhook_id):
             raise ValueError("the webhook-id is no token")
         webhook_id = b"webhook-id: %s\r\n" % request.webhook_id.encode()
+    body = orjson.dumps(request.body_json) if with_body else b""
+    if request.signing_secrets:
+        webhook_id += _signature(request, body)
     if not with_body:
         return b"%s%s\r\n" % (lines, webhook_id)
-    body = orjson.dumps(request.body_json)
     return b"%s%sContent-Length: %d\r\n\r\n%s" % (lines, webhook_id, len(body), body)
 
 
@@ -113,6 +116,12 @@ def result(answer: Answer, *, keep_body: bool, headers_ms: int, duration_ms: int
         content_type=None if content_type is None else content_type.decode("latin-1"),
         retry_after=None if retry_after is None else retry_after.decode("latin-1"),
     )
+
+
+def _signature(request: HttpRequest, body: bytes) -> bytes:
+    if request.webhook_id is None or request.sent_at is None:
+        raise ValueError("it cannot be signed without an id and a time")
+    return signature_lines(request.signing_secrets, request.webhook_id, request.sent_at, body)
 
 
 def _headers(request: HttpRequest, *, with_body: bool) -> dict[str, str]:

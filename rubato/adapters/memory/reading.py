@@ -1,11 +1,13 @@
-"""What planning reads, from rows in memory."""
+"""Reading rows in memory: what planning is shown, and a job's rules."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from core.entities import Author, Hint, HintState, Run, RunStatus
+from core.errors import NotFound
 from core.ports.store import JobRef, Snapshot
+from core.rules import Rule
 from core.sessions import RunWindow
 from core.windows import MOST_PAST_HINTS, MOST_RUNS, PAST_HINTS_SPAN, SPAN, RunFigures, past_hints, windows_of
 
@@ -50,3 +52,17 @@ def windows(runs: Sequence[Run], now: datetime) -> tuple[RunWindow, ...]:
         if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED):
             figures.append(RunFigures(run.scheduled_for, run.status, run.duration_ms, run.gate))
     return windows_of(figures, now)
+
+
+def rules_of(rules: Mapping[str, Rule], tenant_id: str, job_id: str) -> tuple[Rule, ...]:
+    """Return a job's rules, oldest first."""
+    own = [rule for rule in rules.values() if (rule.tenant_id, rule.job_id) == (tenant_id, job_id)]
+    return tuple(sorted(own, key=lambda rule: rule.id))
+
+
+def one_rule(rules: Mapping[str, Rule], tenant_id: str, rule_id: str) -> Rule:
+    """Return one rule. Raises NotFound."""
+    rule = rules.get(rule_id)
+    if rule is None or rule.tenant_id != tenant_id:
+        raise NotFound(f"There is no rule {rule_id}.")
+    return rule

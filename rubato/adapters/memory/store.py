@@ -1,7 +1,7 @@
 """The store port in memory. One lock stands for the database's row locks; everything inside it is atomic."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -25,7 +25,7 @@ from core.entities import (
     RunStatus,
     Trigger,
 )
-from core.errors import Conflict, LeaseLostError, NotFound, RubatoError
+from core.errors import Conflict, JobsLimitReached, LeaseLostError, NotFound, RubatoError
 from core.hints import PAUSE_WINDOW, is_active
 from core.ids import bucket_of
 from core.ports.clock import Clock
@@ -49,9 +49,9 @@ from core.record import evolve
 from core.reschedule import give_back, new_run
 from core.rules import Rule
 from core.sessions import PlanningContext, Session, notes_in
-from core.usecases.manage_jobs import visible_status
 from core.windows import MOST_RUNS
-from rubato.adapters.memory.reading import ended_hints, gate_counts, steered_jobs, windows
+from rubato.adapters.memory.paging import job_matches, page, run_matches
+from rubato.adapters.memory.reading import ended_hints, gate_counts, one_rule, rules_of, steered_jobs, windows
 from rubato.adapters.memory.rows import Hints, Runs
 
 Item = TypeVar("Item")
@@ -114,9 +114,16 @@ class MemoryStore:
         """Store a new job."""
         async with self._lock:
             self._check_key(job)
+            if not await self.room(job.tenant_id):
+                raise JobsLimitReached((await self.limits(job.tenant_id)).max_jobs)
             self._jobs[job.id] = job
             self._versions[job.id] = [job.definition]
             self._decisions[job.id] = decision
+
+    async def room(self, tenant_id: str) -> int:
+        """Return how many more jobs the tenant may register."""
+        used = sum(job.tenant_id == tenant_id and job.deleted_at is None for job in self._jobs.values())
+        return max(0, (await self.limits(tenant_id)).max_jobs - used)
 
     async def job(self, tenant_id: str, job_id: str) -> Job:
         """Return a job that is not deleted."""
@@ -137,9 +144,9 @@ class MemoryStore:
         found = [
             job
             for job in self._jobs.values()
-            if job.tenant_id == tenant_id and job.deleted_at is None and _job_matches(job, where, now)
+            if job.tenant_id == tenant_id and job.deleted_at is None and job_matches(job, where, now)
         ]
-        return _page(found, lambda job: (job.id,), limit, after)
+        return page(found, lambda job: (job.id,), limit, after)
 
     async def last_runs(self, tenant_id: str, job_ids: Sequence[str]) -> dict[str, Run]:
         """Return each job's newest begun or skipped run."""
@@ -356,8 +363,8 @@ class MemoryStore:
         offset: int = 0,
     ) -> Page[Run]:
         """Return runs, newest slot first."""
-        found = [run for run in self._runs.values() if run.tenant_id == tenant_id and _run_matches(run, where)]
-        return _page(found, lambda run: (run.id,), limit, after, offset)
+        found = [run for run in self._runs.values() if run.tenant_id == tenant_id and run_matches(run, where)]
+        return page(found, lambda run: (run.id,), limit, after, offset)
 
     async def hints(
         self,
@@ -377,18 +384,15 @@ class MemoryStore:
             and (job_id is None or hint.job_id == job_id)
             and (not active_only or is_active(hint, now))
         ]
-        return _page(found, lambda hint: (hint.id,), limit, after)
+        return page(found, lambda hint: (hint.id,), limit, after)
 
     async def rules(self, tenant_id: str, job_id: str) -> list[Rule]:
         """Return a job's rules, oldest first."""
-        return [rule for rule in self._rules_of(job_id) if rule.tenant_id == tenant_id]
+        return [*rules_of(self._rules, tenant_id, job_id)]
 
     async def rule(self, tenant_id: str, rule_id: str) -> Rule:
         """Return one rule."""
-        rule = self._rules.get(rule_id)
-        if rule is None or rule.tenant_id != tenant_id:
-            raise NotFound(f"There is no rule {rule_id}.")
-        return rule
+        return one_rule(self._rules, tenant_id, rule_id)
 
     async def sessions(
         self, tenant_id: str, *, job_id: str | None = None, limit: int, after: tuple[str, ...] | None = None
@@ -399,7 +403,7 @@ class MemoryStore:
             for session in self._sessions.values()
             if session.tenant_id == tenant_id and (job_id is None or session.job_id == job_id)
         ]
-        return _page(found, lambda session: (session.id,), limit, after)
+        return page(found, lambda session: (session.id,), limit, after)
 
     async def session(self, tenant_id: str, session_id: str) -> Session:
         """Return one session."""
@@ -445,11 +449,8 @@ class MemoryStore:
             now=now,
             run=self._runs.get(schedule.lease.run_id) if schedule.lease else None,
             manual_run=self._runs.get(schedule.manual.run_id) if schedule.manual else None,
-            rules=tuple(self._rules_of(job.id)),
+            rules=rules_of(self._rules, job.tenant_id, job.id),
         )
-
-    def _rules_of(self, job_id: str) -> list[Rule]:
-        return sorted((rule for rule in self._rules.values() if rule.job_id == job_id), key=lambda rule: rule.id)
 
     def _hints_read(self, job_id: str, now: datetime) -> Iterable[Hint]:
         for hint in self._hints.of(job_id):
@@ -484,7 +485,7 @@ class MemoryStore:
             runs=tuple(runs[:recent_runs]),
             siblings=tuple(siblings[:20]),
             decision=self._decisions.get(job.id),
-            rules=tuple(self._rules_of(job.id)),
+            rules=rules_of(self._rules, job.tenant_id, job.id),
             past_hints=ended_hints(self._hints.ended_of(job.id), snapshot),
             windows=windows(runs, now),
             notes=self._notes.get(job.id),
@@ -585,38 +586,3 @@ def _holds(job: Job, worker_id: str, token: int) -> bool:
 
 def _test_lease(job: Job) -> timedelta:
     return job.definition.action.timeout + timedelta(seconds=60)
-
-
-def _job_matches(job: Job, where: JobFilter, now: datetime) -> bool:
-    definition = job.definition
-    return (
-        (where.status is None or visible_status(job, now) is where.status)
-        and (where.group is None or definition.group == where.group)
-        and (where.key is None or definition.key == where.key)
-        and where.labels.items() <= dict(definition.labels).items()
-    )
-
-
-def _run_matches(run: Run, where: RunFilter) -> bool:
-    return (
-        (where.job_id is None or run.job_id == where.job_id)
-        and (where.status is None or run.status is where.status)
-        and (where.since is None or run.scheduled_for >= where.since)
-        and (where.until is None or run.scheduled_for < where.until)
-    )
-
-
-def _page(
-    found: Iterable[Item],
-    key: Callable[[Item], tuple[str, ...]],
-    limit: int,
-    after: tuple[str, ...] | None,
-    offset: int = 0,
-) -> Page[Item]:
-    """Ids sort by creation, a run's by its slot; so newest first is descending by id."""
-    ordered = sorted(found, key=key, reverse=True)
-    if after is not None:
-        ordered = [item for item in ordered if key(item) < after]
-    ordered = ordered[offset:]
-    page = ordered[:limit]
-    return Page(page, key(page[-1]) if len(ordered) > limit else None)

@@ -33,7 +33,7 @@ GRANTS: dict[str, dict[str, str]] = {
     # The limits in a tenant's row are the operator's: the API changes its name, and ends it.
     "tenants": {
         TENANT: "SELECT, UPDATE (name, deleted_at, suspended_reason)",
-        ENGINE: "SELECT, DELETE",
+        ENGINE: "SELECT, UPDATE (suspended_reason), DELETE",
         IDENTITY: "SELECT, INSERT",
     },
     "jobs": _OF_JOBS,
@@ -62,6 +62,9 @@ GRANTS: dict[str, dict[str, str]] = {
         ENGINE: "SELECT (tenant_id, id, at), DELETE",
         IDENTITY: "INSERT",
     },
+    "idempotency_keys": {TENANT: _ALL, ENGINE: "SELECT (tenant_id), DELETE"},
+    "request_windows": {TENANT: _ALL, ENGINE: "SELECT (tenant_id), DELETE"},
+    "signing_secrets": {TENANT: _ALL, ENGINE: "SELECT, UPDATE (sealed), DELETE"},
     "accounts": {IDENTITY: _ALL},
     "verifications": {IDENTITY: _ALL},
 }

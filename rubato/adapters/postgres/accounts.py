@@ -15,6 +15,8 @@ from core.ports.accounts import Principal
 from core.ports.ids import Ids
 from rubato.adapters.postgres.engine import to_json, transaction
 
+REQUESTS_PER_MINUTE = 100  # of a new key
+BOOTSTRAP_REQUESTS_PER_MINUTE = 6000  # the operator's own key, which sets things up
 LONGEST_KEY = 512  # characters; anything longer is not looked up
 _USED_EVERY = timedelta(minutes=1)  # how often `last_used_at` is written at the most
 
@@ -57,8 +59,8 @@ _REFILL = text(
 )
 _ADD_KEY = text(
     """
-    INSERT INTO api_keys (tenant_id, id, user_id, hash, name, lookup, start, scopes)
-    VALUES (:tenant, :key, :user, :hash, :key_name, :lookup, :start, CAST(:scopes AS jsonb))
+    INSERT INTO api_keys (tenant_id, id, user_id, hash, name, lookup, start, scopes, requests_per_minute)
+    VALUES (:tenant, :key, :user, :hash, :key_name, :lookup, :start, CAST(:scopes AS jsonb), :requests_per_minute)
     """
 )
 
@@ -93,7 +95,9 @@ class PostgresAccounts:
                 text("INSERT INTO users (tenant_id, id, name, role) VALUES (:tenant, :user, :name, 'admin')"),
                 {**own, "name": user},
             )
-            return await self._add_key(connection, own, api_key, "bootstrap")
+            return await self._add_key(
+                connection, own, api_key, "bootstrap", requests_per_minute=BOOTSTRAP_REQUESTS_PER_MINUTE
+            )
 
     async def create_key(self, api_key: str, *, tenant: str, name: str) -> Principal | None:
         """Store a key of all scopes for the oldest admin of a tenant, given by id or name; None: there is none.
@@ -111,7 +115,15 @@ class PostgresAccounts:
                 return None
             return await self._add_key(connection, {"tenant": row[0], "user": row[1]}, api_key, name)
 
-    async def _add_key(self, connection: AsyncConnection, own: dict[str, str], api_key: str, name: str) -> Principal:
+    async def _add_key(
+        self,
+        connection: AsyncConnection,
+        own: dict[str, str],
+        api_key: str,
+        name: str,
+        *,
+        requests_per_minute: int = REQUESTS_PER_MINUTE,
+    ) -> Principal:
         key_id = f"key_{self._ids.entropy()}"
         values = {
             **own,
@@ -121,6 +133,7 @@ class PostgresAccounts:
             "lookup": lookup_of(api_key),
             "start": start_of(api_key),
             "scopes": to_json(sorted(ALL_SCOPES)),
+            "requests_per_minute": requests_per_minute,
         }
         await connection.execute(_ADD_KEY, values)
         return Principal(own["tenant"], own["user"], "admin", key_id)

@@ -56,12 +56,13 @@ _PUT_ATTEMPT = bulk.upsert(tables.attempts)
 
 
 class Definitions:
-    """The definitions read last. A version never changes, so none of them is ever out of date."""
+    """The definitions read last, and the rules. A version never changes, so none of them is ever out of date."""
 
     def __init__(self, size: int = 20_000, largest_bytes: int = 2048) -> None:
         """`largest_bytes`: of body, headers and metadata; what has more is read anew each time, and bounds memory."""
         self._size, self._largest_bytes = size, largest_bytes
         self._kept: OrderedDict[tuple[str, str, int], tuple[Definition, datetime]] = OrderedDict()
+        self.rulebooks = Rulebooks()
 
     def get(self, row: Row) -> tuple[Definition, datetime] | None:
         """Return a schedule row's definition with the job's `updated_at`, or None."""
@@ -89,7 +90,6 @@ async def read_snapshots(
     lock: bool,
     operator_minimum: timedelta,
     definitions: Definitions | None = None,
-    rulebooks: Rulebooks | None = None,
     known: Mapping[JobRef, Known] | None = None,
 ) -> dict[JobRef, Snapshot]:
     """Read what transitions see, for all jobs at once; unknown jobs are missing from the answer."""
@@ -109,7 +109,7 @@ async def read_snapshots(
     hints = await _read_hints(link, addresses(jobs))
     runs = {each.run.id: each.run for each in known.values()}
     runs |= await _read_runs(link, rows, runs)
-    rules = await (rulebooks or Rulebooks()).of(link, jobs)
+    rules = await (definitions or Definitions()).rulebooks.of(link, jobs)
     answer = {}
     for ref, job in jobs.items():
         lease, manual = job.schedule.lease, job.schedule.manual
@@ -174,7 +174,6 @@ async def change_many(
     *,
     operator_minimum: timedelta,
     definitions: Definitions | None = None,
-    rulebooks: Rulebooks | None = None,
     known: Mapping[JobRef, Known] | None = None,
 ) -> list[Change | RubatoError]:
     """Carry out transitions in the link's transaction. A RubatoError stands in its job's place."""
@@ -184,7 +183,6 @@ async def change_many(
         lock=True,
         operator_minimum=operator_minimum,
         definitions=definitions,
-        rulebooks=rulebooks,
         known=known,
     )
     answers: list[Change | RubatoError] = []

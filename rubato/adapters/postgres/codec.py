@@ -78,6 +78,7 @@ def limits_from(row: Row, operator_minimum: timedelta) -> Limits:
         hint_lifetime=row["hint_lifetime_ms"] * _MS,
         accelerated_runs_per_day=row["accelerated_runs_per_day"],
         pause_share=row["pause_share"],
+        max_jobs=row["max_jobs"],
         suspended=row["suspended_reason"],
         auto_accept_rules=row["auto_accept_rules"],
         planner=lowest(map(PlannerMode, row["planner_flags"] or ())),

@@ -171,6 +171,16 @@ READ_LIMITS = """
            (SELECT array_agg(f.value) FROM flags f WHERE f.name = 'planner' AND f.scope IN ('', t.id)) AS planner_flags
     FROM tenants t WHERE t.id = ANY($1::text[])
     """
+# Registrations of one tenant take turns, so that two cannot both take the last place. 0x6A6F6273 is "jobs".
+REGISTER_IN_TURN = "SELECT pg_advisory_xact_lock(x'6A6F6273'::int, hashtext($1))"
+ROOM = """
+    SELECT t.max_jobs, (
+        SELECT count(*) FROM (
+            SELECT 1 FROM jobs j WHERE j.tenant_id = t.id AND j.deleted_at IS NULL LIMIT t.max_jobs
+        ) AS counted
+    ) AS used
+    FROM tenants t WHERE t.id = $1
+    """
 READ_HINTS = f"""
     SELECT h.*
     FROM {_WANTED}

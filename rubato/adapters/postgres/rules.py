@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from core.entities import Author, HintKind, Job, RuleState
+from core.errors import NotFound
 from core.ids import bucket_of
 from core.ports.store import JobRef
 from core.predicates import Predicate, parse, plain
@@ -55,6 +58,23 @@ class Rulebooks:
         while len(self._kept) > self._size:
             self._kept.popitem(last=False)
         return answer
+
+
+async def rules_of(connection: AsyncConnection, tenant_id: str, job_id: str) -> list[Rule]:
+    """Return a job's rules, oldest first."""
+    rules, own = tables.rules, key(tenant_id, job_id)
+    statement = rules.select().where(*(rules.c[name] == value for name, value in own.items())).order_by(rules.c.id)
+    return [rule_from(row) for row in (await connection.execute(statement)).mappings().all()]
+
+
+async def one_rule(connection: AsyncConnection, tenant_id: str, rule_id: str) -> Rule:
+    """Return one rule. Raises NotFound."""
+    rules = tables.rules
+    statement = rules.select().where(rules.c.tenant_id == tenant_id, rules.c.id == rule_id)
+    row = (await connection.execute(statement)).mappings().first()
+    if row is None:
+        raise NotFound(f"There is no rule {rule_id}.")
+    return rule_from(row)
 
 
 def rule_to(rule: Rule) -> dict[str, Any]:

@@ -27,8 +27,20 @@ _WRITE = text(
 )
 
 
+_READ_SIGNING = text(
+    """
+    SELECT tenant_id, id, sealed FROM signing_secrets WHERE (tenant_id, id) > (:tenant_id, :id)
+    ORDER BY tenant_id, id LIMIT :batch
+    """
+)
+_WRITE_SIGNING = text(
+    "UPDATE signing_secrets SET sealed = :renewed WHERE tenant_id = :tenant_id AND id = :id AND sealed = :sealed"
+)
+
+
 class Rotated(NamedTuple):
-    """How many versions hold secrets, were sealed anew, and could not be opened (they were left as they are)."""
+    """How many versions of jobs hold secrets, and signing secrets there are; how many were sealed anew, and how many
+    could not be opened (they were left as they are)."""
 
     seen: int
     renewed: int
@@ -36,11 +48,14 @@ class Rotated(NamedTuple):
 
 
 async def rotate_secrets(engine: AsyncEngine, renew: Callable[[str], str | None]) -> Rotated:
-    """Seal every secret under the newest key. `renew` returns None for what already is, and raises SecretLostError.
+    """Seal every secret of jobs and every signing secret under the newest key.
+
+    `renew` returns None for what already is, and raises SecretLostError.
 
     What is cut off goes on where it was when it is called again. A version's secrets are never edited by anybody else.
     """
-    seen = renewed = lost = 0
+    signing = await _rotate_signing(engine, renew)
+    seen, renewed, lost = signing
     after: Mapping[str, Any] = {"tenant_id": "", "bucket": -1, "job_id": "", "version": -1}
     while True:
         async with transaction(engine) as connection:
@@ -55,6 +70,27 @@ async def rotate_secrets(engine: AsyncEngine, renew: Callable[[str], str | None]
                     continue
                 if changed is not None:
                     await connection.execute(_WRITE, {**after, **changed})
+                    renewed += 1
+        if len(rows) < BATCH:
+            return Rotated(seen, renewed, lost)
+
+
+async def _rotate_signing(engine: AsyncEngine, renew: Callable[[str], str | None]) -> Rotated:
+    seen = renewed = lost = 0
+    after: Mapping[str, Any] = {"tenant_id": "", "id": ""}
+    while True:
+        async with transaction(engine) as connection:
+            rows = (await connection.execute(_READ_SIGNING, {**after, "batch": BATCH})).mappings().all()
+            for row in rows:
+                after = {name: row[name] for name in after}
+                seen += 1
+                try:
+                    changed = renew(row["sealed"])
+                except SecretLostError:
+                    lost += 1
+                    continue
+                if changed is not None:
+                    await connection.execute(_WRITE_SIGNING, {**row, "renewed": changed})
                     renewed += 1
         if len(rows) < BATCH:
             return Rotated(seen, renewed, lost)

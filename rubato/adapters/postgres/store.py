@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Select, and_, func, literal_column, or_, select, text, update
+from sqlalchemy import and_, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -18,7 +18,6 @@ from core.entities import (
     Hint,
     HintState,
     Job,
-    JobStatus,
     Limits,
     PlannerMode,
     Run,
@@ -26,7 +25,7 @@ from core.entities import (
     SlotKind,
     Trigger,
 )
-from core.errors import LeaseLostError, NotFound, RubatoError
+from core.errors import JobsLimitReached, LeaseLostError, NotFound, RubatoError
 from core.ids import bucket_of, slot_of
 from core.ports.clock import Clock
 from core.ports.ids import Ids
@@ -69,13 +68,13 @@ from rubato.adapters.postgres.codec import (
     key,
     run_from,
     run_to,
-    schedule_from,
     session_from,
     session_to,
 )
 from rubato.adapters.postgres.contexts import gate_counts, latest_decision, of_job, planning_context, steered_jobs
 from rubato.adapters.postgres.engine import CALL_S, Link, LostRaceError, link_of, linked, transaction
-from rubato.adapters.postgres.rules import Rulebooks, rule_from
+from rubato.adapters.postgres.listing import job_rows, listed_job, visible
+from rubato.adapters.postgres.rules import one_rule, rules_of
 
 _ATTEMPTS = 3  # at a transaction that lost against another
 _AT_A_TIME = 16  # claims made of rows before the event loop gets a turn: others' slots come meanwhile
@@ -102,7 +101,6 @@ class PostgresStore:
         self._ids, self._clock = ids, clock
         self._operator_minimum = operator_minimum
         self._definitions = Definitions()
-        self._rulebooks = Rulebooks()
 
     async def now(self) -> datetime:
         """Return the database's clock."""
@@ -121,18 +119,31 @@ class PostgresStore:
     async def add_job(self, job: Job, decision: Decision) -> None:
         """Store a new job with its first definition and decision, and wake the workers."""
         async with linked(self._engine) as link:
+            await link.execute(queries.REGISTER_IN_TURN, job.tenant_id)
+            room = await link.fetchrow(queries.ROOM, job.tenant_id)
+            if room is not None and room["used"] >= room["max_jobs"]:
+                raise JobsLimitReached(room["max_jobs"])
             await insert_job(link, job)
             await insert_decisions(link, [decision_row(job, decision, "registration")])
             await link.execute(queries.WAKE)
 
+    async def room(self, tenant_id: str) -> int:
+        """Return how many more jobs the tenant may register."""
+        async with linked(self._engine) as link:
+            row = await link.fetchrow(queries.ROOM, tenant_id)
+        if row is None:
+            raise NotFound(f"There is no tenant {tenant_id}.")
+        left: int = row["max_jobs"] - row["used"]
+        return max(0, left)
+
     async def job(self, tenant_id: str, job_id: str) -> Job:
         """Return a job that is not deleted."""
-        statement = _job_rows().where(of_job(tables.schedules, tenant_id, job_id), tables.jobs.c.deleted_at.is_(None))
+        statement = job_rows().where(of_job(tables.schedules, tenant_id, job_id), tables.jobs.c.deleted_at.is_(None))
         async with self._transaction() as connection:
             row = (await connection.execute(statement)).mappings().first()
         if row is None:
             raise NotFound(f"There is no job {job_id}.")
-        return _job_from(row)
+        return listed_job(row)
 
     async def snapshot(self, tenant_id: str, job_id: str) -> Snapshot:
         """Return what a transition would see, without locking."""
@@ -148,7 +159,7 @@ class PostgresStore:
     ) -> Page[Job]:
         """Return jobs that are not deleted, newest first."""
         jobs = tables.jobs
-        statement = _job_rows().where(jobs.c.tenant_id == tenant_id, jobs.c.deleted_at.is_(None))
+        statement = job_rows().where(jobs.c.tenant_id == tenant_id, jobs.c.deleted_at.is_(None))
         if where.group is not None:
             statement = statement.where(jobs.c.group_name == where.group)
         if where.key is not None:
@@ -156,13 +167,13 @@ class PostgresStore:
         if where.labels:
             statement = statement.where(jobs.c.labels.contains(dict(where.labels)))
         if where.status is not None:
-            statement = statement.where(_visible(where.status))
+            statement = statement.where(visible(where.status))
         if after is not None:
             statement = statement.where(jobs.c.id < after[0])
         async with self._transaction() as connection:
             ordered = statement.order_by(jobs.c.id.desc()).limit(limit + 1)
             rows = (await connection.execute(ordered)).mappings().all()
-        return _page([_job_from(row) for row in rows], limit)
+        return _page([listed_job(row) for row in rows], limit)
 
     async def last_runs(self, tenant_id: str, job_ids: Sequence[str]) -> dict[str, Run]:
         """Return each job's newest run, test runs left out."""
@@ -219,7 +230,6 @@ class PostgresStore:
                         work,
                         operator_minimum=self._operator_minimum,
                         definitions=self._definitions if batch else None,
-                        rulebooks=self._rulebooks,
                         known=known,
                     )
                     if after is not None:
@@ -458,20 +468,13 @@ class PostgresStore:
 
     async def rules(self, tenant_id: str, job_id: str) -> list[Rule]:
         """Return a job's rules, oldest first."""
-        statement = tables.rules.select().where(of_job(tables.rules, tenant_id, job_id)).order_by(tables.rules.c.id)
         async with self._transaction() as connection:
-            rows = (await connection.execute(statement)).mappings().all()
-        return [rule_from(row) for row in rows]
+            return await rules_of(connection, tenant_id, job_id)
 
     async def rule(self, tenant_id: str, rule_id: str) -> Rule:
         """Return one rule."""
-        rules = tables.rules
-        statement = rules.select().where(rules.c.tenant_id == tenant_id, rules.c.id == rule_id)
         async with self._transaction() as connection:
-            row = (await connection.execute(statement)).mappings().first()
-        if row is None:
-            raise NotFound(f"There is no rule {rule_id}.")
-        return rule_from(row)
+            return await one_rule(connection, tenant_id, rule_id)
 
     async def sessions(
         self, tenant_id: str, *, job_id: str | None = None, limit: int, after: tuple[str, ...] | None = None
@@ -522,73 +525,13 @@ class PostgresStore:
     async def _snapshots(self, connection: AsyncConnection, refs: Sequence[JobRef]) -> dict[JobRef, Snapshot]:
         link = await link_of(connection)
         return await read_snapshots(
-            link,
-            refs,
-            lock=False,
-            operator_minimum=self._operator_minimum,
-            definitions=self._definitions,
-            rulebooks=self._rulebooks,
+            link, refs, lock=False, operator_minimum=self._operator_minimum, definitions=self._definitions
         )
-
-
-def _job_rows() -> Select[Any]:
-    """Select definitions beside their schedules; columns of the schedule win where names meet."""
-    jobs, versions, schedules = tables.jobs, tables.job_versions, tables.schedules
-    shared = {column.name for column in schedules.columns}
-    return (
-        select(
-            *schedules.columns,
-            *(column for column in versions.columns if column.name not in shared),
-            jobs.c.updated_at,
-            jobs.c.deleted_at,
-        )
-        .select_from(schedules)
-        .join(
-            jobs,
-            and_(
-                jobs.c.tenant_id == schedules.c.tenant_id,
-                jobs.c.bucket == schedules.c.bucket,
-                jobs.c.id == schedules.c.job_id,
-            ),
-        )
-        .join(
-            versions,
-            and_(
-                versions.c.tenant_id == schedules.c.tenant_id,
-                versions.c.bucket == schedules.c.bucket,
-                versions.c.job_id == schedules.c.job_id,
-                versions.c.version == schedules.c.version,
-            ),
-        )
-    )
-
-
-def _job_from(row: Mapping[Any, Any]) -> Job:
-    return Job(
-        tenant_id=row["tenant_id"],
-        id=row["job_id"],
-        definition=definition_from(row),
-        schedule=schedule_from(row),
-        updated_at=row["updated_at"],
-        deleted_at=row["deleted_at"],
-    )
 
 
 def _of_run(tenant_id: str, run_id: str, slot: datetime) -> Any:
     runs = tables.runs
     return and_(runs.c.scheduled_for == slot, runs.c.tenant_id == tenant_id, runs.c.id == run_id)
-
-
-def _visible(status: JobStatus) -> Any:
-    """A timed pause that is over counts as active, as `core.usecases.manage_jobs.visible_status` has it."""
-    schedules = tables.schedules
-    over = and_(schedules.c.status == "paused", schedules.c.paused_until <= func.now())
-    if status is JobStatus.ACTIVE:
-        return or_(schedules.c.status == "active", over)
-    if status is JobStatus.PAUSED:
-        still = or_(schedules.c.paused_until.is_(None), schedules.c.paused_until > func.now())
-        return and_(schedules.c.status == "paused", still)
-    return schedules.c.status == literal_column(f"'{status.value}'")
 
 
 def _page(items: list[Any], limit: int) -> Page[Any]:

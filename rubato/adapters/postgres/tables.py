@@ -80,6 +80,9 @@ tenants = Table(
     Column("sessions_per_day", BigInteger, nullable=False, server_default=text("20000")),
     Column("sessions_per_month", BigInteger, nullable=False, server_default=text("400000")),
     Column("sessions_per_job_hour", BigInteger, nullable=False, server_default=text("720")),
+    Column("requests_per_minute", Integer, nullable=False, server_default=text("3000")),
+    Column("max_jobs", BigInteger, nullable=False, server_default=text("100000")),
+    Column("runs_per_day", BigInteger),
     Column("suspended_reason", Text),
     Column("auto_accept_rules", Boolean, nullable=False, server_default=text("false")),
     Column("created_at", Instant, nullable=False, server_default=text("now()")),
@@ -127,6 +130,7 @@ api_keys = Table(
     Column("expires_at", Instant),
     Column("revoked_at", Instant),
     Column("last_used_at", Instant),
+    Column("requests_per_minute", Integer, nullable=False, server_default=text("100")),
     Column("lookup", Identifier, unique=True),
     Column("start", Text, nullable=False, server_default=text("''")),
     Column("scopes", Json, nullable=False, server_default=text(f"'{_EVERY_SCOPE}'")),
@@ -593,4 +597,44 @@ flag_changes = Table(
     Column("changed_by", Text, nullable=False),
     Column("reason", Text),
     Index("ix_flag_changes_scope", "scope", "id"),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("tenant_id", Identifier, primary_key=True),
+    Column("key", Identifier, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("lost_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("status", Integer),
+    Column("headers", Json),
+    Column("body", LargeBinary),
+    ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+    CheckConstraint(
+        "(status IS NULL) = (headers IS NULL) AND (status IS NULL) = (body IS NULL)", name="reply_is_whole"
+    ),
+    Index("ix_idempotency_keys_expires", "tenant_id", "expires_at"),
+)
+
+signing_secrets = Table(
+    "signing_secrets",
+    metadata,
+    Column("tenant_id", Identifier, primary_key=True),
+    Column("id", Identifier, primary_key=True),
+    Column("sealed", Text, nullable=False),
+    Column("created_at", Instant, nullable=False, server_default=text("clock_timestamp()")),
+    Column("expires_at", Instant),
+    ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+)
+
+request_windows = Table(
+    "request_windows",
+    metadata,
+    Column("tenant_id", Identifier, primary_key=True),
+    Column("counted", Identifier, primary_key=True),
+    Column("hits", BigInteger, nullable=False),
+    Column("closes_at", Instant, nullable=False),
+    prefixes=["UNLOGGED"],
 )

@@ -1,0 +1,48 @@
+"""Which rows a list shows, in which order, and where its next page begins."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import TypeVar
+
+from core.entities import Job, Run
+from core.ports.store import JobFilter, Page, RunFilter
+from core.usecases.manage_jobs import visible_status
+
+Item = TypeVar("Item")
+
+
+def job_matches(job: Job, where: JobFilter, now: datetime) -> bool:
+    """Tell whether a job is among those asked for."""
+    definition = job.definition
+    return (
+        (where.status is None or visible_status(job, now) is where.status)
+        and (where.group is None or definition.group == where.group)
+        and (where.key is None or definition.key == where.key)
+        and where.labels.items() <= dict(definition.labels).items()
+    )
+
+
+def run_matches(run: Run, where: RunFilter) -> bool:
+    """Tell whether a run is among those asked for."""
+    return (
+        (where.job_id is None or run.job_id == where.job_id)
+        and (where.status is None or run.status is where.status)
+        and (where.since is None or run.scheduled_for >= where.since)
+        and (where.until is None or run.scheduled_for < where.until)
+    )
+
+
+def page(
+    found: Iterable[Item],
+    key: Callable[[Item], tuple[str, ...]],
+    limit: int,
+    after: tuple[str, ...] | None,
+    offset: int = 0,
+) -> Page[Item]:
+    """Ids sort by creation, a run's by its slot; so newest first is descending by id."""
+    ordered = sorted(found, key=key, reverse=True)
+    if after is not None:
+        ordered = [item for item in ordered if key(item) < after]
+    ordered = ordered[offset:]
+    shown = ordered[:limit]
+    return Page(shown, key(shown[-1]) if len(ordered) > limit else None)
