@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 from rubato.cli import app
 from tests.integration.served import KEY, Served, served
 from tests.postgres import fresh
-from tests.processes import call
 
 
 @dataclass(frozen=True)
@@ -53,13 +52,6 @@ def rubato(service: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         return Ended(done.exit_code, done.stdout, done.stderr)
 
     return invoke
-
-
-def skip_unless_it_says_what_would_be(service: Served) -> None:
-    """Skip a test of `apply` on a service without `validateOnly`."""
-    create = call("GET", f"{service.url}/openapi.json").body["paths"]["/api/v1/jobs"]["post"]
-    if "validateOnly" not in {each["name"] for each in create.get("parameters", ())}:
-        pytest.skip("this service does not take validateOnly yet, which apply stands on")
 
 
 def ok(ended: Ended) -> Ended:

@@ -20,7 +20,6 @@ from rubato.client import (
 )
 from tests.integration.served import KEY, Served, served
 from tests.postgres import fresh
-from tests.processes import call
 
 ONCE = Retries(attempts=1)
 SPEC = JobSpec(
@@ -126,10 +125,7 @@ def test_health_needs_no_key(service: Served) -> None:
         assert anonymous.get_health().status == "ok"
 
 
-def test_a_job_is_replaced_by_its_key(client: Client, service: Served) -> None:
-    paths = call("GET", f"{service.url}/openapi.json").body["paths"]
-    if "/api/v1/jobs/by-key/{key}" not in paths:
-        pytest.skip("this service has no PUT /jobs/by-key/{key} yet")
+def test_a_job_is_replaced_by_its_key(client: Client) -> None:
     preview = client.put_job_by_key("q", keyed("q"), validate_only=True)
     assert len(preview.next_runs or []) == 5
     assert list(client.list_jobs(key="q")) == []

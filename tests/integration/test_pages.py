@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rubato.cli import app
-from tests.integration.commands import Command, ok, rubato, service, skip_unless_it_says_what_would_be
+from tests.integration.commands import Command, ok, rubato, service
 from tests.integration.served import Served
 from tests.processes import ROOT
 
@@ -61,8 +61,7 @@ def test_every_verb_of_a_service_stands_on_the_page() -> None:
     assert [name for name in sorted({*nouns, *verbs} - {None, "demo-target", "eval"}) if str(name) not in page] == []
 
 
-def test_the_page_about_files(rubato: Command, service: Served, tmp_path: Path) -> None:
-    skip_unless_it_says_what_would_be(service)
+def test_the_page_about_files(rubato: Command, tmp_path: Path) -> None:
     (written,) = blocks("gitops.md", "yaml")
     (tmp_path / "jobs.yaml").write_text(written)
     for line in "".join(blocks("gitops.md", "sh")).splitlines():
