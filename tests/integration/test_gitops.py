@@ -1,6 +1,7 @@
 """Jobs kept in files: `rubato apply`, `rubato export jobs` and the schema, against a service."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,12 @@ NIGHTLY = {"key": "nightly", "name": "Nightly", "url": "https://example.com", "b
 
 
 @pytest.fixture
-def client(service: Served) -> Client:
+def client(service: Served) -> Iterator[Client]:
     """Return a client of the service, without any job on it."""
-    client = Client(service.url, KEY)
-    for job in client.list_jobs():
-        client.delete_job(job.id)
-    return client
+    with Client(service.url, KEY) as client:
+        for job in client.list_jobs():
+            client.delete_job(job.id)
+        yield client
 
 
 def files(folder: Path, *jobs: dict[str, Any], owner: str = "shop", name: str = "jobs.yaml") -> str:

@@ -89,7 +89,7 @@ async def test_an_assistant_registers_explains_bends_and_pauses_a_job(service: S
         assert (edited["version"], edited["description"]) == (2, "gently")
         run = await told(client, "run_job", job_id=job["id"])
         assert run["trigger"] == "manual"
-        assert [each["id"] for each in (await told(client, "list_runs", job_id=job["id"]))["runs"]] == [run["id"]]
+        assert run["id"] in [each["id"] for each in (await told(client, "list_runs", job_id=job["id"]))["runs"]]
 
 
 async def test_what_the_service_refuses_reaches_the_assistant_with_the_next_step(

@@ -62,6 +62,8 @@ def test_every_verb_of_a_service_stands_on_the_page() -> None:
 
 
 def test_the_page_about_files(rubato: Command, tmp_path: Path) -> None:
+    for job in rubato("jobs", "list", "-o", "json").json:
+        ok(rubato("jobs", "delete", job["id"], "--yes"))
     (written,) = blocks("gitops.md", "yaml")
     (tmp_path / "jobs.yaml").write_text(written)
     for line in "".join(blocks("gitops.md", "sh")).splitlines():
