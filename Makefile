@@ -8,7 +8,9 @@ ARGS ?=
 FOUND := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help install run test check check-llm openapi audit simulate chaos herd soak bench eval lock
+ENV ?= development
+
+.PHONY: help install run migrate api scheduler test check check-llm openapi audit simulate chaos herd soak bench eval lock
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,6 +19,15 @@ install: $(VENV)/.runtime ## Make .venv and install what Rubato needs to run
 
 run: install ## Start everything on this machine (ARGS="--port 4000 --no-demo")
 	@$(PYTHON) -m rubato dev $(ARGS)
+
+migrate: install ## Bring the tables of DATABASE_URL up to date (ENV=development, staging or production)
+	@RUBATO_ENV=$(ENV) $(PYTHON) -m rubato migrate $(ARGS)
+
+api: install ## Serve the API (ENV=development, staging or production)
+	@RUBATO_ENV=$(ENV) $(PYTHON) -m rubato api $(ARGS)
+
+scheduler: install ## Run what is due, as a process of its own (ENV=development, staging or production)
+	@RUBATO_ENV=$(ENV) $(PYTHON) -m rubato worker $(ARGS)
 
 test: $(VENV)/.dev ## Run the test suite against a real PostgreSQL (ARGS="-k governor")
 	@env -u OPENAI_API_KEY $(PYTHON) -m pytest $(ARGS)

@@ -10,12 +10,13 @@ from fastapi.middleware.cors import CORSMiddleware
 from api import problems
 from api.dashboard import page
 from api.document import complete
-from api.guards import AUTH_PREFIX, PREFIX, RequestGate, check_request
+from api.guards import ADMIN_PREFIX, AUTH_PREFIX, PREFIX, RequestGate, check_request
 from api.idempotency import KeepReplies, Replay, on_replay
 from api.limiting import LIMITED
 from api.reference import pages
 from api.routes import (
     bulk,
+    cron,
     decisions,
     flags,
     health,
@@ -61,6 +62,7 @@ def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastA
     app.add_exception_handler(Replay, on_replay)
     for routes in (bulk, jobs, runs, hints, rules, decisions, sessions, quota, usage, signing, flags, members):
         app.include_router(routes.router, prefix=PREFIX, dependencies=LIMITED)
+    app.include_router(cron.router, prefix=ADMIN_PREFIX, dependencies=LIMITED)
     app.include_router(health.router, prefix=PREFIX)
     app.include_router(keys.router, prefix=AUTH_PREFIX, dependencies=LIMITED)
     app.include_router(sign_in.router, prefix=AUTH_PREFIX)
@@ -79,7 +81,7 @@ def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastA
         )
     app.add_middleware(KeepReplies)
     app.add_middleware(RequestGate, observe=services.observe)
-    complete(app, protected=(PREFIX, AUTH_PREFIX), public=_WITHOUT_CREDENTIALS)
+    complete(app, protected=(PREFIX, AUTH_PREFIX, ADMIN_PREFIX), public=_WITHOUT_CREDENTIALS)
     return app
 
 

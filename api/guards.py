@@ -16,6 +16,7 @@ from api.services import HttpObserver
 from core.errors import Issue
 
 PREFIX = "/api/v1"
+ADMIN_PREFIX = "/api/v2/admin/cron"
 AUTH_PREFIX = "/api/auth"
 LARGEST_BODY = 1024 * 1024  # bytes
 SECURITY = {  # of answers that are data: nothing in them may be run, framed, sniffed, or read by other sites
@@ -108,7 +109,8 @@ def _query_names(dependant: Dependant) -> Iterator[str]:
 def _template(scope: Scope) -> str:
     """Return the route's template, with the prefix it was included under; never the path, which holds ids."""
     template: str = getattr(scope.get("route"), "path", "unmatched")
-    prefix = next((each for each in (PREFIX, AUTH_PREFIX) if scope["path"].startswith(each)), "")
+    prefixes = (PREFIX, AUTH_PREFIX, ADMIN_PREFIX)
+    prefix = next((each for each in prefixes if scope["path"].startswith(each)), "")
     return template if template == "unmatched" or template.startswith(prefix) else prefix + template
 
 

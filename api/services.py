@@ -8,12 +8,14 @@ from api.paging import Cursors
 from core.errors import Issue
 from core.ports.accounts import Accounts, Audit, Keys, Members, Provider, SignIns, TenantData
 from core.ports.clock import Clock
+from core.ports.definitions import Definitions
 from core.ports.flags import Flags
 from core.ports.quota import Quota
 from core.ports.rates import Rates
 from core.ports.replies import Replies
 from core.ports.signing import SigningSecrets
 from core.ports.store import Store
+from core.ports.targets import TargetCatalogue
 from core.ports.usage import Usage
 from core.sessions import Session
 from core.usecases.bulk import Bulk
@@ -81,6 +83,8 @@ class Services:
     accounts: Accounts
     identity: Identity
     clock: Clock
+    definitions: Definitions
+    targets: TargetCatalogue
     flags: Flags
     switches: SwitchPlanner
     planner: PlanNow | None

@@ -201,11 +201,23 @@ class HttpAction:
 
 
 @record
+class TargetAction:
+    """A call of a function that the worker's code registers under the name `target`. `payload`: any JSON value."""
+
+    target: str
+    payload: Any = None
+    timeout: timedelta = timedelta(seconds=30)
+
+
+Action = HttpAction | TargetAction
+
+
+@record
 class Definition:
     """One immutable version of what a user registered."""
 
     name: str
-    action: HttpAction
+    action: Action
     baseline: Baseline
     version: int = 1
     key: str | None = None
@@ -350,6 +362,39 @@ class Job:
     schedule: Schedule
     updated_at: datetime
     deleted_at: datetime | None = None
+
+
+@record
+class Entry:
+    """One line of a job's history: who did what, and when. `what`: registration, edit, pause, resume, run_now, delete.
+
+    `version`: the definition's, afterwards. `changed`: the fields that an edit gave other values, which stand in the
+    versions. `actor`: a user's id, or None where no person acted.
+    """
+
+    id: str
+    tenant_id: str
+    job_id: str
+    at: datetime
+    what: str
+    version: int
+    actor: str | None = None
+    reason: str | None = None
+    changed: tuple[str, ...] = ()
+
+
+@record
+class JobVersion:
+    """One version of a job's definition, beside the job as it is now."""
+
+    job: Job
+    definition: Definition
+    created_at: datetime
+
+    @property
+    def is_latest(self) -> bool:
+        """Tell whether it is the version in force; the others are retired."""
+        return self.definition.version == self.job.definition.version
 
 
 @record

@@ -26,6 +26,11 @@ def hint_id(created_at: datetime, entropy: str) -> str:
     return f"hint_{_encode(created_at)}{entropy}"
 
 
+def entry_id(at: datetime, entropy: str) -> str:
+    """Return the id of a line of history: sorts by time."""
+    return f"chg_{_encode(at)}{entropy}"
+
+
 def session_id(created_at: datetime, entropy: str) -> str:
     """Return a session's id: sorts by creation."""
     return f"ses_{_encode(created_at)}{entropy}"

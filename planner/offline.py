@@ -37,6 +37,7 @@ OFFLINE = "offline-1"
 FEW_RUNS = 5  # back to the last healthy answer, for what it announced
 CALM_RUNS = 4  # equal, healthy answers in a row before the tempo is relaxed
 GIVE_UP_AFTER = 12  # failures in a row; asking a dead target more often helps nobody
+GIVE_UP_BASELINES = 8  # and as long as so many baseline intervals
 TREND_BASELINES = 2  # over how many baseline intervals a level must have grown
 WELL_RUNS = 2  # healthy answers in a row before a tightened tempo is given up
 TIGHTEN_BY, RELAX_BY = 4, 2
@@ -139,7 +140,7 @@ def advise(context: PlanningContext, rhythm: Rhythm | None) -> Advice:
 
 
 def _by_trend(context: PlanningContext, runs: list[Run], rhythm: Rhythm | None) -> Advice:
-    if len(runs) >= GIVE_UP_AFTER and all(run.status is RunStatus.FAILED for run in runs[:GIVE_UP_AFTER]):
+    if _is_given_up(context, runs):
         return Advice("The target has been failing for long; the baseline and its backoff are the better pace.")
     over = _trend_window(context)
     trouble = _trouble(runs, over)
@@ -161,6 +162,15 @@ def _by_trend(context: PlanningContext, runs: list[Run], rhythm: Rhythm | None) 
     if may_rest and well and len(runs) >= CALM_RUNS and all(same_answer(runs[0], run) for run in runs[1:CALM_RUNS]):
         return _relax(context, mine)
     return _by_rhythm(context, mine, rhythm)
+
+
+def _is_given_up(context: PlanningContext, runs: list[Run]) -> bool:
+    """Tell whether the target has been failing for long, by count and by the baseline's clock: a dozen looks a minute
+    apart are no long time for a job of every quarter of an hour."""
+    baseline = context.job.definition.baseline
+    failing = len(runs) >= GIVE_UP_AFTER and all(run.status is RunStatus.FAILED for run in runs[:GIVE_UP_AFTER])
+    age = baseline.every * GIVE_UP_BASELINES if isinstance(baseline, IntervalBaseline) else timedelta(0)
+    return failing and _trouble_age(context) >= age
 
 
 def _by_rhythm(context: PlanningContext, mine: Hint | None, rhythm: Rhythm | None) -> Advice:

@@ -85,6 +85,7 @@ def api() -> None:
 
     settings = _settings()
     with _failures():
+        wiring.report_errors(settings, "api")
         _run(lambda: wiring.run_api(settings))
 
 
@@ -101,6 +102,7 @@ def worker(
         _give_up(ConfigurationError(f"--only takes run or plan, not {only}."))
     settings = _settings()
     with _failures():
+        wiring.report_errors(settings, "worker")
         _run(lambda: wiring.run_worker(settings, only=only))
 
 
@@ -121,13 +123,13 @@ def planning_set(
     reason: Annotated[str | None, typer.Option(help="Kept in the history.", show_default=False)] = None,
 ) -> None:
     """Turn planning on, to paper only (`shadow`), or off, in every process at once and without a restart."""
-    from rubato import wiring
+    from rubato import errands
 
     if mode not in ("on", "shadow", "off"):
         _give_up(ConfigurationError(f"The mode is on, shadow or off, not {mode}."))
     settings = _settings()
     with _failures():
-        print(_answer(lambda: wiring.switch_planning(settings, mode, tenant=tenant, reason=reason)))
+        print(_answer(lambda: errands.switch_planning(settings, mode, tenant=tenant, reason=reason)))
 
 
 @planning.command("status")
@@ -135,11 +137,11 @@ def planning_status(
     tenant: Annotated[str | None, typer.Option(help="This tenant's id, too.", show_default=False)] = None,
 ) -> None:
     """Print what was switched, by whom and why."""
-    from rubato import wiring
+    from rubato import errands
 
     settings = _settings()
     with _failures():
-        print("\n".join(_answer(lambda: wiring.planning_status(settings, tenant=tenant))))
+        print("\n".join(_answer(lambda: errands.planning_status(settings, tenant=tenant))))
 
 
 @planning.command("quota")
@@ -153,11 +155,11 @@ def planning_quota(
     ] = None,
 ) -> None:
     """Set what planning may use; every process obeys from its next session on."""
-    from rubato import wiring
+    from rubato import errands
 
     settings = _settings()
     with _failures():
-        _answer(lambda: wiring.set_allowances(settings, _allowances(allowances), tenant=tenant))
+        _answer(lambda: errands.set_allowances(settings, _allowances(allowances), tenant=tenant))
 
 
 @app.command("demo-target")
@@ -179,11 +181,11 @@ def export_runs(
     days: Annotated[float, typer.Option(min=0, help="How many days back.")] = 30,
 ) -> None:
     """Print a tenant's stored runs, a line of JSON each, for `rubato eval --trace` and `rubato eval replay`."""
-    from rubato import wiring
+    from rubato import errands
 
     settings = _settings()
     with _failures():
-        _run(lambda: wiring.run_export(settings, tenant, job, days=days, write=print))
+        _run(lambda: errands.run_export(settings, tenant, job, days=days, write=print))
 
 
 @admin.command("create-key")
@@ -192,11 +194,11 @@ def admin_create_key(
     name: Annotated[str, typer.Option(help="What the key is listed as.")] = "made by the operator",
 ) -> None:
     """Make an API key of all scopes for an admin of a tenant, and print it, this once."""
-    from rubato import wiring
+    from rubato import errands
 
     settings = _settings()
     with _failures():
-        print(asyncio.run(wiring.create_key(settings, tenant=tenant, name=name)))
+        print(asyncio.run(errands.create_key(settings, tenant=tenant, name=name)))
 
 
 @admin.command("new-encryption-key")
@@ -210,11 +212,11 @@ def admin_new_encryption_key() -> None:
 @admin.command("rotate-secrets")
 def admin_rotate_secrets() -> None:
     """Seal every job's secrets under the first of RUBATO_ENCRYPTION_KEYS; safe while everything runs."""
-    from rubato import wiring
+    from rubato import errands
 
     settings = _settings()
     with _failures():
-        done = asyncio.run(wiring.rotate_all_secrets(settings))
+        done = asyncio.run(errands.rotate_all_secrets(settings))
         print(f"{done.seen} versions hold secrets; {done.renewed} were sealed anew, {done.lost} could not be opened.")
         if done.lost:
             raise SecretLostError

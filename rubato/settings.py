@@ -93,6 +93,12 @@ class Settings(BaseModel):
         alias="RUBATO_BOOTSTRAP_API_KEY",
         description="Creates a tenant, an admin user and this API key at the API's start, if the key is new.",
     )
+    operator_api_key: SecretStr | None = Field(
+        None,
+        alias="RUBATO_OPERATOR_API_KEY",
+        description="Creates an admin of the tenant `system` and this API key at the API's start, if the key is new: "
+        "its holder sees and runs Rubato's own maintenance.",
+    )
     api_key_prefix: str = Field(
         "cron_",
         pattern=r"^[a-z][a-z0-9]{1,15}_$",
@@ -146,6 +152,12 @@ class Settings(BaseModel):
         description="Non-public targets that jobs may call: networks, addresses, host names or `loopback`, "
         "separated by commas.",
     )
+    targets: Words = Field(
+        default_factory=list,
+        alias="RUBATO_TARGETS",
+        description="Modules whose targets jobs may call, separated by commas; installed packages announce theirs by "
+        "themselves (docs/cron.md). API and worker need the same.",
+    )
     batch_size: int = Field(200, ge=1, le=5000, alias="BATCH_SIZE", description="Runs in flight in one worker.")
     host_in_flight: int = Field(
         100,
@@ -198,6 +210,11 @@ class Settings(BaseModel):
     )
     metrics_public: bool = Field(
         False, alias="RUBATO_METRICS_PUBLIC", description="Serve /metrics to anybody, not to loopback only."
+    )
+    sentry_dsn: SecretStr | None = Field(
+        None,
+        alias="SENTRY_DSN",
+        description="Where errors are reported to, a server that speaks Sentry's protocol; without it nowhere.",
     )
     log_format: Literal["auto", "json", "human"] = Field(
         "auto", alias="RUBATO_LOG_FORMAT", description="`auto`: JSON outside development."

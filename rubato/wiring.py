@@ -7,24 +7,22 @@ import hmac
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
-import uvicorn
 
 from api.app import create_app
 from api.paging import Cursors
 from api.services import Identity, Services
 from core.errors import ConfigurationError, Unavailable
-from core.modes import EVERYBODY
 from core.ports.planner import Planner
+from core.ports.targets import SYSTEM_TENANT
 from core.quota import Price
 from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
@@ -32,6 +30,7 @@ from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.manage_rules import ManageRules
 from core.usecases.plan_due import PlanDue
+from core.usecases.reap import ReapStale
 from core.usecases.run_due import RunDue
 from core.usecases.switch_planner import SwitchPlanner
 from planner.llm import LlmPlanner, OfflinePlanner
@@ -47,8 +46,8 @@ from rubato.adapters.http.signing import SigningDispatcher
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres import access
 from rubato.adapters.postgres.accounts import PostgresAccounts
-from rubato.adapters.postgres.allowances import PostgresAllowances
 from rubato.adapters.postgres.audit import PostgresAudit
+from rubato.adapters.postgres.definitions import PostgresDefinitions
 from rubato.adapters.postgres.embedded import EmbeddedPostgres
 from rubato.adapters.postgres.engine import CALL_S, IDLE_IN_TRANSACTION_S, Engine, connect, wait_until_ready
 from rubato.adapters.postgres.flags import PostgresFlags
@@ -58,7 +57,6 @@ from rubato.adapters.postgres.migrate import ensure_partitions, migrate, require
 from rubato.adapters.postgres.quota import PostgresQuota
 from rubato.adapters.postgres.rates import PostgresRates
 from rubato.adapters.postgres.replies import PostgresReplies
-from rubato.adapters.postgres.secret_rotation import Rotated, rotate_secrets
 from rubato.adapters.postgres.sign_ins import PostgresSignIns
 from rubato.adapters.postgres.signing import PostgresSigningSecrets
 from rubato.adapters.postgres.store import PostgresStore
@@ -69,18 +67,30 @@ from rubato.adapters.postgres.tenant_data import (
 )
 from rubato.adapters.postgres.usage import PostgresUsage, hold_to_runs_per_day
 from rubato.adapters.postgres.wake import WakeListener
+from rubato.adapters.targets.discovery import discover
+from rubato.adapters.targets.isolated import IsolatedTargets
+from rubato.adapters.targets.registry import Registry
+from rubato.adapters.targets.runner import LocalTargets
 from rubato.adapters.telemetry import Telemetry
 from rubato.adapters.vault import Vault, new_encryption_key
 from rubato.demo.jobs import register_demo
 from rubato.demo.target import DemoTarget
-from rubato.exports import exported_runs
+from rubato.maintenance import register_system_jobs, system_targets
+from rubato.serving import bind, port_of, serving, worker_socket
 from rubato.settings import Settings
-from worker.loops import allowance_service, lease_service, maintenance_service, plan_service, renew_service, run_service
+from worker.loops import (
+    allowance_service,
+    lease_service,
+    maintenance_service,
+    plan_service,
+    reap_service,
+    renew_service,
+    run_service,
+)
 from worker.service import Service
 from worker.status import StatusApp
 from worker.supervisor import Signals, Supervisor, signals
 
-DEFAULT_WORKER_PORT = 3001
 CLAIM_AHEAD = timedelta(milliseconds=500)
 IDLES_A_LEASE = 5  # a stopped process lets go of its locks while the others can still renew their leases
 WHOLES_A_LEASE = 4  # nor does any other transaction keep them for longer
@@ -119,7 +129,7 @@ class Core:
 @asynccontextmanager
 async def core(settings: Settings, url: str, *, application: str) -> AsyncIterator[Core]:
     """Connect, waiting for the database as long as the settings say."""
-    policy, vault = AddressPolicy(settings.egress_allow), cache(partial(_vault, settings))
+    policy, vault = AddressPolicy(settings.egress_allow), cache(partial(vault_of, settings))
     lease_s = settings.lock_ttl_ms / 1000
     idle_s, whole_s = min(IDLE_IN_TRANSACTION_S, lease_s / IDLES_A_LEASE), min(CALL_S, lease_s / WHOLES_A_LEASE)
     limited = partial(connect, url, idle_s=idle_s, whole_s=whole_s)
@@ -160,16 +170,24 @@ async def core(settings: Settings, url: str, *, application: str) -> AsyncIterat
             await each.dispose()
 
 
+def report_errors(settings: Settings, process: str) -> None:
+    """Report this process's errors, if the settings say where to. Raises ConfigurationError."""
+    if settings.sentry_dsn is not None:
+        from rubato.adapters import sentry  # it takes a tenth of a second to import, and most do without
+
+        sentry.report_errors(settings.sentry_dsn.get_secret_value(), environment=settings.environment, process=process)
+
+
 async def run_migrations(settings: Settings) -> None:
     """Bring the schema up to date and end."""
-    AddressPolicy(settings.egress_allow)  # what the other processes would refuse, this one does too
-    async with _reached(settings, None) as engine:
-        await migrate(engine)
+    async with core(settings, database_url(settings), application="rubato migrate") as shared:
+        await migrate(shared.login)
+        await register_system_jobs(ManageJobs(shared.store, shared.cron, shared.ids), shared.store)
         log.info("The schema is up to date.")
 
 
 @asynccontextmanager
-async def _reached(settings: Settings, role: str | None) -> AsyncIterator[Engine]:
+async def reached(settings: Settings, role: str | None) -> AsyncIterator[Engine]:
     """Connect for one errand, as whoever logs in or in a role, waiting for the database."""
     url = database_url(settings)
     engine = connect(url, application="rubato", role=role, pool_size=1)
@@ -180,72 +198,9 @@ async def _reached(settings: Settings, role: str | None) -> AsyncIterator[Engine
         await engine.dispose()
 
 
-async def create_key(settings: Settings, *, tenant: str, name: str) -> str:
-    """Make a key of all scopes for an admin of a tenant, both made if they are not there; return its value."""
-    value = new_key(settings.api_key_prefix)
-    async with _reached(settings, access.IDENTITY) as engine:
-        accounts = PostgresAccounts(engine, SystemIds(), pepper=_pepper(settings))
-        if await accounts.create_key(value, tenant=tenant, name=name) is None:
-            await accounts.bootstrap(value, tenant=tenant, user="operator")
-    return value
-
-
-async def rotate_all_secrets(settings: Settings) -> Rotated:
-    """Seal every job's secrets under the first of the encryption keys."""
-    vault = _vault(settings)
-    async with _reached(settings, access.ENGINE) as engine:
-        return await rotate_secrets(engine, vault.renew)
-
-
-async def run_export(
-    settings: Settings, tenant_id: str, job_id: str | None, *, days: float, write: Callable[[str], object]
-) -> None:
-    """Write a tenant's stored runs of the last `days`, a line each. Raises NotFound."""
-    async with core(settings, database_url(settings), application="rubato export") as shared:
-        await shared.store.limits(tenant_id)
-        since = await shared.store.now() - timedelta(days=days)
-        async for line in exported_runs(shared.store, tenant_id, job_id=job_id, since=since):
-            write(line)
-
-
-async def switch_planning(settings: Settings, mode: str, *, tenant: str | None, reason: str | None) -> str:
-    """Turn the switch of planning for everybody or one tenant; return what was done, in a sentence."""
-    async with core(settings, database_url(settings), application="rubato planning") as shared:
-        await require_schema(shared.login, access.ENGINE)
-        switches = SwitchPlanner(shared.store, shared.flags, shared.cron)
-        flag, count = await switches.turn(tenant or EVERYBODY, mode, by="operator", reason=reason)
-    whom = f"tenant {tenant}" if tenant else "everybody"
-    return f"Planning is {flag.value} for {whom}; {count} job(s) that a hint steered were decided again."
-
-
-async def planning_status(settings: Settings, *, tenant: str | None) -> list[str]:
-    """Return the switches that are set for everybody and a tenant, and their latest turns, a line each."""
-    async with core(settings, database_url(settings), application="rubato planning") as shared:
-        await require_schema(shared.login, access.ENGINE)
-        scopes = [EVERYBODY, tenant] if tenant else [EVERYBODY]
-        flags = await shared.flags.read(scopes)
-        turns = [change for scope in scopes for change in await shared.flags.changes(scope, limit=10)]
-    lines = [f"{each.scope or 'everybody'}: {each.name} is {each.value}" for each in flags] or ["Nothing was switched."]
-    for each in turns:
-        why = f" ({each.reason})" if each.reason else ""
-        was = each.old_value or "unset"
-        lines.append(
-            f"  {each.changed_at:%Y-%m-%d %H:%M:%S} {each.scope or 'everybody'}: {was} -> {each.new_value} "
-            f"by {each.changed_by}{why}"
-        )
-    return lines
-
-
-async def set_allowances(settings: Settings, values: Mapping[str, int | None], *, tenant: str | None) -> None:
-    """Set a tenant's allowances, or (without one) the ceilings over all tenants; None lifts a ceiling."""
-    async with core(settings, database_url(settings), application="rubato quota") as shared:
-        await require_schema(shared.login, access.ENGINE)
-        await PostgresAllowances(shared.login).set(values, tenant=tenant)
-
-
 async def run_api(settings: Settings) -> None:
     """Serve the API until a signal."""
-    pepper = _pepper(settings)
+    pepper = pepper_of(settings)
     _require_keys(settings)
     origin = settings.public_url or f"http://{settings.host}:{settings.port}"
     async with (
@@ -257,10 +212,13 @@ async def run_api(settings: Settings) -> None:
         if settings.bootstrap_api_key is not None:
             key = settings.bootstrap_api_key.get_secret_value()
             await front.accounts.bootstrap(key, tenant="default", user="bootstrap")
+        if settings.operator_api_key is not None:
+            key = settings.operator_api_key.get_secret_value()
+            await front.accounts.bootstrap(key, tenant=SYSTEM_TENANT, user="operator", tenant_id=SYSTEM_TENANT)
         planner = _planner(settings)
         app = create_app(_services(shared, front, planner, anonymous_tenant=None))
         try:
-            async with _serving(app, bind(settings.host, settings.port, "PORT")):
+            async with serving(app, bind(settings.host, settings.port, "PORT")):
                 log.info("API is up", url=origin)
                 await taken.stop.wait()
         finally:
@@ -296,10 +254,10 @@ async def run_worker(settings: Settings, *, only: str | None) -> None:
         app = StatusApp(
             is_ready, shared.telemetry.exposition(shared.store.backlog), metrics_public=settings.metrics_public
         )
-        bound = _worker_socket(settings)
-        async with _serving(app, bound):
+        bound = worker_socket(settings)
+        async with serving(app, bound):
             await supervisor.start()
-            url = f"http://{settings.host}:{_port(bound)}/readyz"
+            url = f"http://{settings.host}:{port_of(bound)}/readyz"
             log.info("worker is up", only=only or "run and plan", status=url)
             await taken.stop.wait()
             await supervisor.stop(taken.force)
@@ -328,6 +286,7 @@ async def run_dev(settings: Settings, url: str, options: DevOptions, announce: C
         stack.callback(bound.close)
         shared = await stack.enter_async_context(core(settings, url, application="rubato dev"))
         await migrate(shared.login)
+        await register_system_jobs(ManageJobs(shared.store, shared.cron, shared.ids), shared.store)
         pepper = kept_secret(data / "secret", lambda: secrets.token_hex(32)).encode()
         origin = settings.public_url or f"http://127.0.0.1:{options.port}"
         front = await stack.enter_async_context(_front(shared, pepper, origin))
@@ -342,7 +301,7 @@ async def run_dev(settings: Settings, url: str, options: DevOptions, announce: C
         stack.push_async_callback(_close, planner)
         services = _services(shared, front, planner, anonymous_tenant=owner.tenant_id)
         taken = await stack.enter_async_context(signals())
-        await stack.enter_async_context(_serving(create_app(services), bound))
+        await stack.enter_async_context(serving(create_app(services), bound))
         if options.demo:
             base_url = await _demo_target(stack, shared, data)
             jobs = ManageJobs(shared.store, shared.cron, shared.ids)
@@ -356,7 +315,7 @@ async def run_dev(settings: Settings, url: str, options: DevOptions, announce: C
 async def run_demo_target(port: int) -> None:
     """Serve the demo's target until a signal; its day begins now."""
     clock = SystemClock()
-    async with signals() as taken, _serving(DemoTarget(clock, clock.now()), bind("127.0.0.1", port, "--port")):
+    async with signals() as taken, serving(DemoTarget(clock, clock.now()), bind("127.0.0.1", port, "--port")):
         log.info("the demo target is up", url=f"http://127.0.0.1:{port}/queue")
         await taken.stop.wait()
 
@@ -411,6 +370,7 @@ class Front:
     """What stands before the API: credentials under one role, one tenant's rows under another."""
 
     store: PostgresStore
+    definitions: PostgresDefinitions
     quota: PostgresQuota
     flags: PostgresFlags
     accounts: PostgresAccounts
@@ -429,9 +389,11 @@ async def _front(shared: Core, pepper: bytes, origin: str) -> AsyncIterator[Fron
     tenant = shared.open(application="rubato api", role=access.TENANT)
     credentials = shared.open(application="rubato api sign-in", pool_size=5, role=access.IDENTITY)
     minimum = timedelta(milliseconds=settings.min_interval_ms)
+    store = PostgresStore(tenant, ids, operator_minimum=minimum, clock=shared.clock)
     try:
         yield Front(
-            store=PostgresStore(tenant, ids, operator_minimum=minimum, clock=shared.clock),
+            store=store,
+            definitions=PostgresDefinitions(tenant, store),
             quota=PostgresQuota(tenant, ids),
             flags=PostgresFlags(tenant),
             accounts=PostgresAccounts(credentials, ids, pepper=pepper),
@@ -489,8 +451,10 @@ def _services(shared: Core, front: Front, planner: Planner | None, *, anonymous_
         accounts=front.accounts,
         identity=front.identity,
         clock=shared.clock,
+        definitions=front.definitions,
+        targets=_targets(shared),
         planner=_plan_due(shared, planner, store, front.quota) if planner is not None else None,
-        check_url=partial(_check_url, policy=shared.policy),
+        check_url=lambda url: check_url(url, shared.policy),
         check_headers=check_headers,
         seal=shared.seal,
         metrics=shared.telemetry.exposition(store.backlog),
@@ -510,8 +474,11 @@ def _signing(shared: Core, engine: Engine) -> PostgresSigningSecrets:
     return PostgresSigningSecrets(engine, shared.ids, shared.clock, seal=shared.seal, opener=shared.unseal)
 
 
-def _check_url(url: str, *, policy: AddressPolicy) -> Any:
-    return check_url(url, policy)
+def _targets(shared: Core) -> Registry:
+    """Return every target there is: ours, those of installed packages, and those that the settings name."""
+    lease = timedelta(milliseconds=shared.settings.lock_ttl_ms)
+    own = system_targets(shared.url, cron=shared.cron, ids=shared.ids, events=shared.telemetry, lease=lease)
+    return discover(shared.settings.targets, own)
 
 
 @asynccontextmanager
@@ -519,6 +486,7 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
     """Build a worker's services; they are stopped with the block at the latest."""
     settings = shared.settings
     poll, lease = timedelta(milliseconds=settings.poll_interval_ms), timedelta(milliseconds=settings.lock_ttl_ms)
+    targets = LocalTargets(_targets(shared), shared.clock)
     signing_secrets = _signing(shared, shared.engine)
     dispatcher = SigningDispatcher(HttpDispatcher(shared.policy, opener=shared.unseal), signing_secrets, shared.clock)
     isolated = SigningDispatcher(IsolatedDispatcher(shared.policy, opener=shared.unseal), signing_secrets, shared.clock)
@@ -546,13 +514,19 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
                 lease=lease,
                 misfire_grace=timedelta(milliseconds=settings.misfire_grace_ms),
                 isolated=isolated,
+                targets=targets,
+                isolated_targets=IsolatedTargets(settings.targets, targets),
             )
+            reap = ReapStale(shared.store, shared.cron, shared.ids, shared.telemetry, lease)
+            with contextlib.suppress(Unavailable):  # its service tries again
+                await reap.run_once()  # what is stale first, then what is pending and what is due
             runner = run_service(runs, shared.clock, shared.telemetry, poll=poll)
             listener.subscribe(runner.wake)
             services.append(runner)
             services.append(renew_service(runs, shared.telemetry))
             services.append(lease_service(runs, shared.telemetry))
             services.append(maintenance_service(partial(_maintain, shared), shared.telemetry))
+            services.append(reap_service(reap.run_once, shared.telemetry))
             services.append(allowance_service(partial(hold_to_runs_per_day, shared.engine), shared.telemetry))
             if plans is not None:
                 runs.on_passed = plans.wake  # within one process it need not wait for the plan loop's next look
@@ -561,6 +535,7 @@ async def _worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor
             yield supervisor
         finally:
             await supervisor.stop()
+            await targets.close()
             await dispatcher.close()
             await _close(planner)
 
@@ -626,73 +601,9 @@ async def _demo_target(stack: AsyncExitStack, shared: Core, data: Path) -> str:
         bound = bind("127.0.0.1", int(port), "PORT")
     except Unavailable:
         bound = bind("127.0.0.1", 0, "PORT")
-    origin = kept_secret(kept, lambda: f"{_port(bound)} {shared.clock.now().isoformat()}").partition(" ")[2]
-    await stack.enter_async_context(_serving(DemoTarget(shared.clock, datetime.fromisoformat(origin)), bound))
-    return f"http://127.0.0.1:{_port(bound)}"
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: the supervisor decides when to stop."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
-
-
-@asynccontextmanager
-async def _serving(app: Any, socket_: socket.socket) -> AsyncIterator[None]:
-    """Serve an ASGI application on a bound socket for the length of the block."""
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5, lifespan="off")
-    server = _Server(config)
-    task = asyncio.get_running_loop().create_task(server.serve(sockets=[socket_]), name="http server")
-    try:
-        while not server.started:
-            if task.done():
-                task.result()
-                raise Unavailable("The HTTP server ended while it was starting; its log says why.")
-            await asyncio.sleep(0.01)
-        yield
-    finally:
-        server.should_exit = True
-        await task
-        socket_.close()
-
-
-def bind(host: str, port: int, variable: str) -> socket.socket:
-    """Return a socket bound there. Raises ConfigurationError for no address of ours, Unavailable for a taken port."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
-        raise ConfigurationError(f"RUBATO_HOST is {host}, which is no address of this machine ({error}).") from error
-    bound = socket.socket(family, kind, protocol)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind(address)
-    except OSError as error:
-        bound.close()
-        raise Unavailable(
-            f"Port {port} on {host} cannot be taken: {error.strerror}. Stop what listens there, or set {variable} to "
-            "another."
-        ) from error
-    bound.setblocking(False)
-    return bound
-
-
-def _worker_socket(settings: Settings) -> socket.socket:
-    """Bind the worker's port; several workers share a host, so the default gives way to a free one."""
-    if settings.worker_port is not None:
-        return bind(settings.host, settings.worker_port, "RUBATO_WORKER_PORT")
-    try:
-        return bind(settings.host, DEFAULT_WORKER_PORT, "RUBATO_WORKER_PORT")
-    except Unavailable:
-        taken = bind(settings.host, 0, "RUBATO_WORKER_PORT")
-        log.info("the default worker port is taken; took a free one", default=DEFAULT_WORKER_PORT, port=_port(taken))
-        return taken
-
-
-def _port(bound: socket.socket) -> int:
-    return int(bound.getsockname()[1])
+    origin = kept_secret(kept, lambda: f"{port_of(bound)} {shared.clock.now().isoformat()}").partition(" ")[2]
+    await stack.enter_async_context(serving(DemoTarget(shared.clock, datetime.fromisoformat(origin)), bound))
+    return f"http://127.0.0.1:{port_of(bound)}"
 
 
 def _worker_id(shared: Core) -> str:
@@ -703,7 +614,7 @@ def _worker_id(shared: Core) -> str:
 def _require_keys(settings: Settings) -> None:
     """Refuse a start that could not seal or open secrets; development makes its key when a secret first needs one."""
     if settings.environment != "development":
-        _vault(settings)
+        vault_of(settings)
 
 
 def encryption_key() -> str:
@@ -711,7 +622,7 @@ def encryption_key() -> str:
     return new_encryption_key()
 
 
-def _vault(settings: Settings) -> Vault:
+def vault_of(settings: Settings) -> Vault:
     """Return what seals and opens jobs' secrets. Development makes a key of its own, beside its other secrets."""
     if settings.encryption_keys is not None:
         keys = settings.encryption_keys.get_secret_value().split(",")
@@ -724,7 +635,7 @@ def _vault(settings: Settings) -> Vault:
     return Vault([kept_secret(settings.data_dir / "encryption_key", new_encryption_key)])
 
 
-def _pepper(settings: Settings) -> bytes:
+def pepper_of(settings: Settings) -> bytes:
     if settings.secret is not None:
         return settings.secret.get_secret_value().encode()
     if settings.environment != "development":

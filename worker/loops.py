@@ -1,4 +1,5 @@
-"""The loops of a worker, each a service: run what is due, renew leases, plan what has settled, keep the tables."""
+"""The loops of a worker, each a service: run what is due, renew leases, plan what has settled, keep the tables
+and what others left behind."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -16,6 +17,7 @@ UNCLAIMABLE_WAIT_S = 0.25  # while what is due cannot be had: its tenant is susp
 PLAN_POLL_S = 1.0  # a settled run in another process wakes nobody; planning may come this late
 ALLOWANCES_S = 15.0  # a tenant exceeds its runs of a day by what it starts in this time
 MAINTENANCE_S = 600.0
+REAP_S = 60.0  # a run is stale after 15 minutes
 RENEWALS_A_LEASE = 4
 LEASE_CHECKS_A_LEASE = 24
 
@@ -97,19 +99,22 @@ def plan_service(plans: PlanDue, events: Events, *, poll: timedelta) -> Service:
 
 def maintenance_service(make_partitions: Callable[[], Awaitable[object]], events: Events) -> Service:
     """Make the coming days' partitions."""
+    return _repeated("maintenance", make_partitions, events, MAINTENANCE_S)
 
+
+def reap_service(reap: Callable[[], Awaitable[object]], events: Events) -> Service:
+    """End runs that nobody holds any more."""
+    return _repeated("reap", reap, events, REAP_S)
+
+
+def _repeated(name: str, work: Callable[[], Awaitable[object]], events: Events, seconds: float) -> Service:
     async def turn() -> float:
-        await make_partitions()
-        return MAINTENANCE_S
+        await work()
+        return seconds
 
-    return Service("maintenance", turn, events)
+    return Service(name, turn, events)
 
 
 def allowance_service(hold: Callable[[], Awaitable[object]], events: Events) -> Service:
     """Keep tenants to their runs of a day."""
-
-    async def turn() -> float:
-        await hold()
-        return ALLOWANCES_S
-
-    return Service("allowances", turn, events)
+    return _repeated("allowances", hold, events, ALLOWANCES_S)

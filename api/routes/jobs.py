@@ -25,8 +25,9 @@ from api.schemas.jobs import (
 from api.schemas.runs import RunOut, RunPreview, run_out
 from api.schemas.sessions import SessionOut, session_out
 from api.services import Services
-from core.entities import Definition, Job, JobStatus
+from core.entities import Definition, HttpAction, Job, JobStatus
 from core.errors import InvalidInput, Issue
+from core.ports.accounts import Principal
 from core.ports.store import JobFilter, JobRef
 from core.record import evolve
 from core.usecases.manage_jobs import as_it_is, put_job
@@ -59,8 +60,8 @@ LabelPairs = Annotated[list[str] | None, Query(description="Only jobs with this 
 async def create(body: JobBody, act: Act, who: Who, response: Response) -> JobOut | Response:
     """Store a job and schedule its first run."""
     definition = body.definition(act.given.seal)
-    _check_outgoing(act.given, definition)
-    job, _ = await act.jobs.register(who.tenant_id, definition)
+    check_action(act.given, who, definition)
+    job, _ = await act.jobs.register(who.tenant_id, definition, by=who.user_id)
     response.headers["Location"] = f"/api/v1/jobs/{job.id}"
     return await _shown(act, job, response)
 
@@ -82,8 +83,8 @@ async def put(
     if body.key not in (None, key):
         raise invalid("/key", "other_key", "key is not the one in the address; leave it out, or make them equal.")
     definition = evolve(body.definition(act.given.seal), key=key)
-    _check_outgoing(act.given, definition)
-    job, is_new = await put_job(act.given.store, act.jobs, who.tenant_id, definition)
+    check_action(act.given, who, definition)
+    job, is_new = await put_job(act.given.store, act.jobs, who.tenant_id, definition, by=who.user_id)
     if is_new and act.rehearsal is None:
         response.status_code = 201
         response.headers["Location"] = f"/api/v1/jobs/{job.id}"
@@ -129,7 +130,7 @@ async def show(job_id: str, given: Given, who: Who, response: Response) -> JobOu
     "/jobs/{job_id}",
     operation_id="updateJob",
     response_model=JobOut | JobPreview,
-    responses=problems(404, 409, 412, 413, 415),
+    responses=problems(403, 404, 409, 412, 413, 415),
     summary="Edit a job",
     openapi_extra={
         "requestBody": {
@@ -149,10 +150,10 @@ async def update(job_id: str, request: Request, act: Act, who: Who, response: Re
     def apply(old: Definition) -> Definition:
         new = patched(old, patch, act.given.seal)
         if new.action != old.action:
-            _check_outgoing(act.given, new)
+            check_action(act.given, who, new)
         return new
 
-    job = await act.jobs.edit(who.tenant_id, job_id, apply)
+    job = await act.jobs.edit(who.tenant_id, job_id, apply, by=who.user_id)
     return await _shown(act, job, response)
 
 
@@ -165,7 +166,7 @@ async def update(job_id: str, request: Request, act: Act, who: Who, response: Re
 )
 async def delete(job_id: str, act: Act, who: Who) -> Response:
     """Delete softly: it is never claimed again, and its runs stay readable until retention."""
-    await act.jobs.delete(who.tenant_id, job_id)
+    await act.jobs.delete(who.tenant_id, job_id, by=who.user_id)
     if act.rehearsal is None or act.rehearsal.after is None:
         return Response(status_code=204)
     return act.preview(job_out(act.rehearsal.after.job, None, act.rehearsal.after.now))
@@ -206,7 +207,7 @@ async def pause(
     """Pause until an instant, or until resumed. Nothing that passes meanwhile is replayed."""
     asked = body or PauseIn()
     until = asked.until or asked.paused_until
-    job = await act.jobs.pause(who.tenant_id, job_id, until=until, reason=asked.reason)
+    job = await act.jobs.pause(who.tenant_id, job_id, until=until, reason=asked.reason, by=who.user_id)
     return await _shown(act, job, response)
 
 
@@ -220,7 +221,7 @@ async def pause(
 )
 async def resume(job_id: str, act: Act, who: Who, response: Response) -> JobOut | Response:
     """End every pause of the job, a planner's too."""
-    return await _shown(act, await act.jobs.resume(who.tenant_id, job_id), response)
+    return await _shown(act, await act.jobs.resume(who.tenant_id, job_id, by=who.user_id), response)
 
 
 @router.post(
@@ -234,7 +235,7 @@ async def resume(job_id: str, act: Act, who: Who, response: Response) -> JobOut 
 )
 async def run(job_id: str, act: Act, who: Who) -> RunOut | Response:
     """Ask for a run at once; while one is active the answer is a `skipped` run."""
-    out = run_out(await act.jobs.run_now(who.tenant_id, job_id))
+    out = run_out(await act.jobs.run_now(who.tenant_id, job_id, by=who.user_id))
     return act.preview(out) if act.rehearsal is not None else out
 
 
@@ -308,12 +309,20 @@ async def _read(given: Services, job: Job, response: Response) -> JobOut:
     return job_out(job, last.get(job.id), await given.store.now())
 
 
-def _check_outgoing(given: Services, definition: Definition) -> None:
+def check_action(given: Services, who: Principal, definition: Definition) -> None:
+    """Refuse a request that may not be sent, or a target that may not be called: targets are for admins."""
     action = definition.action
-    issues = [*given.check_url(action.url), *given.check_headers(action.headers)]
-    for name in action.sealed_headers:
-        where = f"/secretHeaders/{name.replace('~', '~0').replace('/', '~1')}"
-        issues += [Issue(where, issue.code, issue.detail) for issue in given.check_headers({name: ""})]
+    if isinstance(action, HttpAction):
+        issues = [*given.check_url(action.url), *given.check_headers(action.headers)]
+        for name in action.sealed_headers:
+            where = f"/secretHeaders/{name.replace('~', '~0').replace('/', '~1')}"
+            issues += [Issue(where, issue.code, issue.detail) for issue in given.check_headers({name: ""})]
+    else:
+        if not who.is_admin:
+            raise Problem(
+                403, "admins_only", "Targets are for the tenant's admins, and for their keys with the scope admin."
+            )
+        issues = given.targets.check(who.tenant_id, action.target, action.payload)
     if issues:
         raise InvalidInput(issues)
 

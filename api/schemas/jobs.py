@@ -11,6 +11,7 @@ from pydantic import Field, StrictBool, StrictStr, ValidationError, model_valida
 from api.schemas.runs import LastRunOut, last_run_out
 from api.wire import Instant, Milliseconds, Wire, ms, rfc3339, span
 from core.entities import (
+    Action,
     Authority,
     Baseline,
     Bounds,
@@ -26,10 +27,12 @@ from core.entities import (
     PlannerMode,
     Run,
     Success,
+    TargetAction,
 )
 from core.ports.dispatcher import DEFAULT_TIMEOUT, MAXIMUM_TIMEOUT, MINIMUM_TIMEOUT
 from core.usecases.manage_jobs import visible_status
 
+_OF_ACTIONS = ("url", "method", "headersJson", "bodyJson", "secretHeaders", "bodySecret", "target", "payload")
 _BASELINES = ("baselineCron", "baselineIntervalMs", "runAt")
 _MERGED = ("authority", "success")  # structured; every other object is opaque and replaced whole
 
@@ -63,10 +66,12 @@ class SuccessIn(Wire):
 
 
 class JobIn(Wire):
-    """What a user registers. Exactly one of baselineCron, baselineIntervalMs and runAt is given."""
+    """What a user registers. Exactly one of url and target, and of baselineCron, baselineIntervalMs and runAt."""
 
     name: Annotated[str, Field(strict=True, min_length=1, max_length=255)]
-    url: Annotated[str, Field(strict=True, min_length=1)]
+    url: Annotated[str | None, Field(strict=True, min_length=1)] = None
+    target: Annotated[str | None, Field(strict=True, min_length=1, max_length=100)] = None
+    payload: Any = None
     key: Annotated[str | None, Field(strict=True, min_length=1, max_length=255)] = None
     description: Annotated[str | None, Field(strict=True, max_length=10_000)] = None
     group: Annotated[str | None, Field(strict=True, min_length=1, max_length=255)] = None
@@ -122,7 +127,24 @@ class JobIn(Wire):
             raise ValueError("timezone goes with baselineCron only")
         return self
 
-    def definition(self, seal: Seal, *, kept: HttpAction | None = None) -> Definition:
+    @model_validator(mode="after")
+    def _one_action(self) -> "JobIn":
+        if (self.url is None) == (self.target is None):
+            found = "both were" if self.url is not None else "neither was"
+            raise ValueError(f"give exactly one of url and target; {found} given")
+        if self.target is not None:
+            status_codes = self.success.status_codes if self.success is not None else None
+            of_requests = {"method": self.method, "headersJson": self.headers_json or None, "bodyJson": self.body_json}
+            of_requests |= {"secretHeaders": self.secret_headers or None, "bodySecret": self.body_secret or None}
+            given = [name for name, value in of_requests.items() if value is not None]
+            given += ["success.statusCodes"] if status_codes is not None else []
+            if given:
+                raise ValueError(f"{' and '.join(given)} go with url only; a target takes payload")
+        elif self.payload is not None:
+            raise ValueError("payload goes with target only; a request takes bodyJson")
+        return self
+
+    def definition(self, seal: Seal, *, kept: Action | None = None) -> Definition:
         """Return it as core takes it, defaults filled in and secrets sealed. `kept`: the action whose secrets stay
         where they are sent as null. Raises RequestValidationError when there are none."""
         baseline = self._baseline()
@@ -145,13 +167,16 @@ class JobIn(Wire):
             delivery=Delivery(self.delivery or "at_least_once"),
             success=self._success(),
             authority=self._authority(baseline),
-            planner=PlannerMode(self.planner or "on"),
+            planner=PlannerMode(self.planner or ("on" if self.target is None else "off")),
             store_responses=self.store_responses if self.store_responses is not None else True,
         )
 
-    def _action(self, seal: Seal, kept: HttpAction | None) -> HttpAction:
+    def _action(self, seal: Seal, kept: Action | None) -> Action:
         timeout = max(span(self.timeout_ms) or DEFAULT_TIMEOUT, MINIMUM_TIMEOUT)
-        stored = kept or HttpAction(self.url)
+        if self.target is not None:
+            return TargetAction(self.target, self.payload, timeout)
+        url = self.url or ""
+        stored = kept if isinstance(kept, HttpAction) else HttpAction(url)
         open_names = {name.lower() for name in self.headers_json or {}}
         sealed_headers = {}
         for name, value in (self.secret_headers or {}).items():
@@ -167,7 +192,7 @@ class JobIn(Wire):
                 raise _refused(("bodyJson",), "bodySecret is true, and there is no body, sent or stored")
         body_json = None if self.body_secret else self.body_json
         return HttpAction(
-            self.url, self.method or "GET", self.headers_json or {}, body_json, timeout, sealed_headers, sealed_body
+            url, self.method or "GET", self.headers_json or {}, body_json, timeout, sealed_headers, sealed_body
         )
 
     def _baseline(self) -> Baseline:
@@ -220,10 +245,12 @@ class JobOut(Wire):
     group: str | None
     labels: dict[str, str]
     metadata: dict[str, Any]
-    url: str
-    method: str
+    url: str | None
+    method: str | None
     headers_json: dict[str, str]
     body_json: Any
+    target: str | None
+    payload: Any
     secret_headers: dict[str, None]
     body_secret: bool
     baseline_cron: str | None
@@ -308,22 +335,35 @@ def baseline_out(baseline: Baseline) -> dict[str, Any]:
     return {**fields, "runAt": rfc3339(baseline.run_at)}
 
 
+def action_out(action: Action) -> dict[str, Any]:
+    """Write an action's fields, those of the other kind as null."""
+    if isinstance(action, TargetAction):
+        called: dict[str, Any] = {"target": action.target, "payload": action.payload}
+        secrets: dict[str, Any] = {"secretHeaders": {}, "bodySecret": False}
+        return {"url": None, "method": None, "headersJson": {}, "bodyJson": None, **secrets, **called}
+    return {
+        "url": action.url,
+        "method": action.method,
+        "headersJson": dict(action.headers),
+        "bodyJson": action.body_json,
+        "secretHeaders": dict.fromkeys(action.sealed_headers),
+        "bodySecret": action.sealed_body is not None,
+        "target": None,
+        "payload": None,
+    }
+
+
 def definition_out(definition: Definition) -> dict[str, Any]:
     """Write a definition as a user could have sent it, defaults filled in."""
     success = definition.success
     return {
         "name": definition.name,
-        "url": definition.action.url,
         "key": definition.key,
         "description": definition.description,
         "group": definition.group,
         "labels": dict(definition.labels),
         "metadata": dict(definition.metadata),
-        "method": definition.action.method,
-        "headersJson": dict(definition.action.headers),
-        "bodyJson": definition.action.body_json,
-        "secretHeaders": dict.fromkeys(definition.action.sealed_headers),
-        "bodySecret": definition.action.sealed_body is not None,
+        **action_out(definition.action),
         **baseline_out(definition.baseline),
         "startAt": rfc3339(definition.start_at) if definition.start_at else None,
         "endAt": rfc3339(definition.end_at) if definition.end_at else None,
@@ -372,14 +412,21 @@ def patched(old: Definition, patch: Mapping[str, Any], seal: Seal) -> Definition
         merged.update({name: None for name in (*_BASELINES, "timezone") if name not in named})
         if named.get("baselineCron") is not None and "timezone" not in named:
             merged["timezone"] = baseline_out(old.baseline)["timezone"]
+    if named.get("target" if merged["url"] is not None else "url") is not None:  # an action of the other kind
+        merged.update({name: None for name in _OF_ACTIONS if name not in named})
     for name, value in named.items():
         if name in _MERGED and isinstance(value, Mapping) and isinstance(merged.get(name), Mapping):
             kept = {**merged[name], **value}
             merged[name] = {field: each for field, each in kept.items() if each is not None or field == "equals"}
         else:
             merged[name] = value
+    return read_definition(merged, seal, kept=old.action)
+
+
+def read_definition(fields: Mapping[str, Any], seal: Seal, *, kept: Action | None = None) -> Definition:
+    """Return the definition that a job's fields make; see `JobIn.definition`. Raises RequestValidationError."""
     try:
-        return JobIn.model_validate(merged).definition(seal, kept=old.action)
+        return JobIn.model_validate(fields).definition(seal, kept=kept)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found]) from None

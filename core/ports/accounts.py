@@ -42,9 +42,9 @@ class Accounts(Protocol):
         """Return whose key it is, or None when it is unknown, revoked or expired. Raises KeySpentError."""
         ...
 
-    async def bootstrap(self, api_key: str, *, tenant: str, user: str) -> Principal:
+    async def bootstrap(self, api_key: str, *, tenant: str, user: str, tenant_id: str | None = None) -> Principal:
         """Create that tenant, admin user and key unless this key exists; safe to call at every start, and by
-        several processes at once."""
+        several processes at once. `tenant_id`: of a tenant that may be there already."""
         ...
 
 

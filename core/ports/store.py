@@ -10,7 +10,18 @@ from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
-from core.entities import Attempt, Decision, Definition, Hint, Job, JobStatus, Limits, Run, RunStatus
+from core.entities import (
+    Attempt,
+    Decision,
+    Definition,
+    Entry,
+    Hint,
+    Job,
+    JobStatus,
+    Limits,
+    Run,
+    RunStatus,
+)
 from core.errors import RubatoError
 from core.record import record
 from core.rules import Rule
@@ -46,8 +57,9 @@ class Change:
 
     A definition whose version is new is stored as a new version. `removed_runs`: ids of claimed, unsent rows.
     `cause`: run, registration, edit, pause, resume, hint, plan, run_now, delete, misfire, ...: with it the decision
-    is recorded (a decision that stands in a settled run is not recorded twice). Rules are inserted, or replaced by id;
-    whoever changes them raises the schedule's `rules_seq`. `rule_matches`: how many rules' conditions the run met.
+    is recorded (a decision that stands in a settled run is not recorded twice). `entry`: for the job's history. Rules
+    are inserted, or replaced by id; whoever changes them raises the schedule's `rules_seq`. `rule_matches`: how many
+    rules' conditions the run met.
     """
 
     job: Job
@@ -58,6 +70,7 @@ class Change:
     decision: Decision | None = None
     session: Session | None = None
     attempts: tuple[Attempt, ...] = ()
+    entry: Entry | None = None
     rules: tuple[Rule, ...] = ()
     removed_rules: tuple[str, ...] = ()
     rule_matches: int = 0
@@ -198,7 +211,7 @@ class Changes(Protocol):
         """Return what operator and tenant allow."""
         ...
 
-    async def add_job(self, job: Job, decision: Decision) -> None:
+    async def add_job(self, job: Job, decision: Decision, entry: Entry | None = None) -> None:
         """Store a new job."""
         ...
 
@@ -231,8 +244,11 @@ class Store(Protocol):
         ...
 
     # jobs
-    async def add_job(self, job: Job, decision: Decision) -> None:
-        """Store a new job with its first definition and decision. Raises Conflict("key_taken"), LimitReached."""
+    async def add_job(self, job: Job, decision: Decision, entry: Entry | None = None) -> None:
+        """Store a new job with its first definition, decision and line of history.
+
+        Raises Conflict("key_taken"), LimitReached.
+        """
         ...
 
     async def room(self, tenant_id: str) -> int:
@@ -327,6 +343,10 @@ class Store(Protocol):
 
     async def attempts(self, tenant_id: str, run_id: str) -> list[Attempt]:
         """Return a run's attempts that did not become its outcome, oldest first."""
+        ...
+
+    async def stale(self, *, lapsed_for: timedelta, limit: int) -> list[JobRef]:
+        """Return jobs whose lease ended so long ago with a run in it, that nobody has claimed since."""
         ...
 
     # test runs

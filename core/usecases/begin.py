@@ -32,6 +32,8 @@ MISSED = "missed"
 PARKED = "parked"
 STALE_AFTER = timedelta(minutes=15)  # since the last heartbeat; a lease normally ends it in a minute
 PLAIN_ATTEMPTS = 2  # sent and never recorded so often, a run is next made in a process of its own
+UNCERTAIN = Finished(RunStatus.UNKNOWN, error_message="The worker was lost after sending, before recording")
+STALE = Finished(RunStatus.FAILED, error_message="Stale: its worker was not heard of for 15 minutes")
 LAST_ATTEMPT = 8  # workers may be killed for other reasons than this run; but no run is sent without end
 
 
@@ -104,7 +106,26 @@ def _take_over(snapshot: Snapshot, run: Run, given: Beginning, *, cron: Cron, id
     heard of for too long. One that has outlived several workers is parked with its job.
     """
     now, job = snapshot.now, snapshot.job
-    lost = Attempt(
+    lost = lost_attempt(run, now)
+    ended: Finished | None = None
+    reason: str | None = None
+    if job.definition.delivery is Delivery.AT_MOST_ONCE or job.deleted_at is not None:
+        ended = UNCERTAIN
+    elif given.heartbeat is not None and now - given.heartbeat >= STALE_AFTER:
+        ended = STALE
+    elif run.attempt >= LAST_ATTEMPT:
+        reason = f"its run was sent {run.attempt} times and no worker lived to record it"
+        ended = Finished(RunStatus.FAILED, error_message=f"Given up: {reason}")
+    if ended is None:
+        change = _start(snapshot, evolve(run, attempt=run.attempt + 1), given.worker_id)
+    else:
+        change = settle(snapshot, token=given.token, finished=ended, cron=cron, ids=ids, park_because=reason)
+    return evolve(change, attempts=(lost,))
+
+
+def lost_attempt(run: Run, now: datetime) -> Attempt:
+    """Return a run's attempt as one whose worker never recorded anything."""
+    return Attempt(
         run_id=run.id,
         tenant_id=run.tenant_id,
         job_id=run.job_id,
@@ -115,21 +136,6 @@ def _take_over(snapshot: Snapshot, run: Run, given: Beginning, *, cron: Cron, id
         started_at=run.started_at,
         ended_at=now,
     )
-    ended: Finished | None = None
-    reason: str | None = None
-    if job.definition.delivery is Delivery.AT_MOST_ONCE or job.deleted_at is not None:
-        ended = Finished(RunStatus.UNKNOWN, error_message="The worker was lost after sending, before recording")
-    elif given.heartbeat is not None and now - given.heartbeat >= STALE_AFTER:
-        minutes = STALE_AFTER // timedelta(minutes=1)
-        ended = Finished(RunStatus.FAILED, error_message=f"Stale: its worker was not heard of for {minutes} minutes")
-    elif run.attempt >= LAST_ATTEMPT:
-        reason = f"its run was sent {run.attempt} times and no worker lived to record it"
-        ended = Finished(RunStatus.FAILED, error_message=f"Given up: {reason}")
-    if ended is None:
-        change = _start(snapshot, evolve(run, attempt=run.attempt + 1), given.worker_id)
-    else:
-        change = settle(snapshot, token=given.token, finished=ended, cron=cron, ids=ids, park_because=reason)
-    return evolve(change, attempts=(lost,))
 
 
 def _start(snapshot: Snapshot, run: Run, worker_id: str) -> Change:

@@ -28,6 +28,7 @@ from core.entities import (
 from core.errors import Conflict, InvalidInput, Issue, LimitReached, NotFound
 from core.grid import later
 from core.hints import end, is_active, supersede
+from core.history import changed_fields, entry
 from core.ids import hint_id, job_id
 from core.ports.cron import Cron
 from core.ports.ids import Ids
@@ -62,7 +63,7 @@ class ManageJobs:
     cron: Cron
     ids: Ids
 
-    async def register(self, tenant_id: str, definition: Definition) -> tuple[Job, Decision]:
+    async def register(self, tenant_id: str, definition: Definition, *, by: str | None = None) -> tuple[Job, Decision]:
         """Store a new job and schedule it. Raises InvalidInput, Conflict("key_taken")."""
         limits = await self.store.limits(tenant_id)
         now = await self.store.now()
@@ -71,23 +72,53 @@ class ManageJobs:
         schedule = Schedule(created_at=now, grid_epoch=first_epoch(definition, identity, now))
         job = Job(tenant_id, identity, evolve(definition, version=1), schedule, updated_at=now)
         job, decision = redecide(job, (), limits, now=now, cron=self.cron)
-        await self.store.add_job(job, decision)
+        await self.store.add_job(job, decision, entry(job, "registration", by=by, at=now, ids=self.ids))
         return job, decision
 
-    async def edit(self, tenant_id: str, job_id: str, patch: Callable[[Definition], Definition]) -> Job:
+    async def edit(
+        self, tenant_id: str, job_id: str, patch: Callable[[Definition], Definition], *, by: str | None = None
+    ) -> Job:
         """Store a new version of the definition; one that changes nothing is no edit. Raises InvalidInput."""
 
         def transition(snapshot: Snapshot) -> Change:
             alive(snapshot)
             old = snapshot.job.definition
             new = evolve(patch(old), version=old.version)
-            if new == old:
-                return Change(snapshot.job, "edit")
-            new = evolve(new, version=old.version + 1)
-            check(new, snapshot.limits, self.cron, now=snapshot.now, previous=old)
-            return self._edited(snapshot, new)
+            return Change(snapshot.job, "edit") if new == old else self._next_version(snapshot, new, by)
 
         return (await self.store.change(JobRef(tenant_id, job_id), transition)).job
+
+    async def new_version(
+        self,
+        tenant_id: str,
+        job_id: str,
+        patch: Callable[[Definition], Definition],
+        *,
+        of: int | None,
+        by: str | None = None,
+    ) -> Job:
+        """Store a new version even when nothing differs. `of`: the version it follows; None: whichever is the latest.
+
+        Raises InvalidInput, Conflict("not_latest") when another version has followed that one.
+        """
+
+        def transition(snapshot: Snapshot) -> Change:
+            alive(snapshot)
+            old = snapshot.job.definition
+            if of is not None and of != old.version:
+                detail = f"Version {of} is not the latest, which is {old.version}; make the new version from that one."
+                raise Conflict("not_latest", detail)
+            return self._next_version(snapshot, patch(old), by)
+
+        return (await self.store.change(JobRef(tenant_id, job_id), transition)).job
+
+    def _next_version(self, snapshot: Snapshot, new: Definition, by: str | None) -> Change:
+        old, now = snapshot.job.definition, snapshot.now
+        new = evolve(new, version=old.version + 1)
+        check(new, snapshot.limits, self.cron, now=now, previous=old)
+        change = self._edited(snapshot, new)
+        changed = changed_fields(old, new)
+        return evolve(change, entry=entry(change.job, "edit", by=by, at=now, ids=self.ids, changed=changed))
 
     def _edited(self, snapshot: Snapshot, new: Definition) -> Change:
         job = evolve(snapshot.job, definition=new, updated_at=snapshot.now)
@@ -114,7 +145,7 @@ class ManageJobs:
         job, decision = redecide(job, hints, snapshot.limits, now=now, cron=self.cron)
         return Change(job, "edit", runs=ended.runs, removed_runs=ended.removed, hints=writes, decision=decision)
 
-    async def delete(self, tenant_id: str, job_id: str) -> None:
+    async def delete(self, tenant_id: str, job_id: str, *, by: str | None = None) -> None:
         """Delete softly: never claimed again, its runs stay readable."""
 
         def transition(snapshot: Snapshot) -> Change:
@@ -129,7 +160,14 @@ class ManageJobs:
             ]
             planning = evolve(schedule.planning, ready_at=None, token=schedule.planning.token + 1)
             job = evolve(snapshot.job, schedule=evolve(schedule, planning=planning), deleted_at=now, updated_at=now)
-            return Change(job, "delete", runs=ended.runs, removed_runs=ended.removed, hints=(*ended.hints, *cleared))
+            return Change(
+                job,
+                "delete",
+                runs=ended.runs,
+                removed_runs=ended.removed,
+                hints=(*ended.hints, *cleared),
+                entry=entry(job, "delete", by=by, at=now, ids=self.ids),
+            )
 
         await self.store.change(JobRef(tenant_id, job_id), transition)
 
@@ -143,13 +181,19 @@ class ManageJobs:
         return evolve(ended, schedule=schedule, runs=(*ended.runs, row), hints=(*ended.hints, *hints))
 
     async def pause(
-        self, tenant_id: str, job_id: str, *, until: datetime | None = None, reason: str | None = None
+        self,
+        tenant_id: str,
+        job_id: str,
+        *,
+        until: datetime | None = None,
+        reason: str | None = None,
+        by: str | None = None,
     ) -> Job:
         """Pause until an instant, or until resumed. A due slot is recorded as skipped; nothing is replayed later."""
-        transition = self.pausing(until=until, reason=reason)
+        transition = self.pausing(until=until, reason=reason, by=by)
         return (await self.store.change(JobRef(tenant_id, job_id), transition)).job
 
-    def pausing(self, *, until: datetime | None, reason: str | None) -> Transition:
+    def pausing(self, *, until: datetime | None, reason: str | None, by: str | None = None) -> Transition:
         """Return the transition that pauses a job."""
 
         def transition(snapshot: Snapshot) -> Change:
@@ -173,15 +217,16 @@ class ManageJobs:
                 proposed=until,
                 applied=until,
             )
-            return impose_pause(snapshot, pause, cron=self.cron, ids=self.ids)
+            change = impose_pause(snapshot, pause, cron=self.cron, ids=self.ids)
+            return evolve(change, entry=entry(change.job, "pause", by=by, at=now, ids=self.ids, reason=reason))
 
         return transition
 
-    async def resume(self, tenant_id: str, job_id: str) -> Job:
+    async def resume(self, tenant_id: str, job_id: str, *, by: str | None = None) -> Job:
         """End every pause of the job, a planner's too. Nothing missed is replayed. No pause: nothing changes."""
-        return (await self.store.change(JobRef(tenant_id, job_id), self.resuming())).job
+        return (await self.store.change(JobRef(tenant_id, job_id), self.resuming(by=by))).job
 
-    def resuming(self) -> Transition:
+    def resuming(self, *, by: str | None = None) -> Transition:
         """Return the transition that resumes a job."""
 
         def transition(snapshot: Snapshot) -> Change:
@@ -194,18 +239,19 @@ class ManageJobs:
             ]
             if not pauses:
                 return Change(snapshot.job, "resume")
-            return lift_pauses(snapshot, pauses, cron=self.cron, ids=self.ids)
+            change = lift_pauses(snapshot, pauses, cron=self.cron, ids=self.ids)
+            return evolve(change, entry=entry(change.job, "resume", by=by, at=now, ids=self.ids))
 
         return transition
 
-    async def run_now(self, tenant_id: str, job_id: str) -> Run:
+    async def run_now(self, tenant_id: str, job_id: str, *, by: str | None = None) -> Run:
         """Ask for a run at once: a claimed one, or a skipped one when a run is active.
 
         Raises Conflict("job_not_active") while the job is paused, parked or retired.
         """
-        return (await self.store.change(JobRef(tenant_id, job_id), self.running())).runs[0]
+        return (await self.store.change(JobRef(tenant_id, job_id), self.running(by=by))).runs[0]
 
-    def running(self) -> Transition:
+    def running(self, *, by: str | None = None) -> Transition:
         """Return the transition that asks for a run at once; its first run is the one asked for."""
 
         def transition(snapshot: Snapshot) -> Change:
@@ -218,12 +264,14 @@ class ManageJobs:
                 raise Conflict("job_not_active", f"The job is {status}; it runs by hand only while it is active.")
             slot = Slot(now, Source.BASELINE_ONCE, SlotKind.HINTED)
             run = new_run(job, slot, Trigger.MANUAL, now=now, ids=self.ids)
+            asked = entry(job, "run_now", by=by, at=now, ids=self.ids)
             schedule, removed = revoke_ahead(job.schedule, snapshot.run, now)
             if schedule.lease is not None or schedule.manual is not None:
                 run = evolve(run, status=RunStatus.SKIPPED, skip_reason=OVERLAP, skipped_count=1, finished_at=now)
-                return Change(job, "run_now", runs=(run,))
+                return Change(job, "run_now", runs=(run,), entry=asked)
             schedule = evolve(schedule, manual=ManualRequest(run.id, now))
-            return Change(evolve(job, schedule=schedule), "run_now", runs=(run,), removed_runs=removed)
+            job = evolve(job, schedule=schedule)
+            return Change(job, "run_now", runs=(run,), removed_runs=removed, entry=asked)
 
         return transition
 
@@ -262,7 +310,9 @@ class ManageJobs:
         return next(row for row in change.runs if row.id == run_id)
 
 
-async def put_job(store: Store, jobs: ManageJobs, tenant_id: str, definition: Definition) -> tuple[Job, bool]:
+async def put_job(
+    store: Store, jobs: ManageJobs, tenant_id: str, definition: Definition, *, by: str | None = None
+) -> tuple[Job, bool]:
     """Make the job with the definition's key be as it says; return it, and whether it is new.
 
     Somebody else may register or delete it between look and leap: then the look is repeated. Raises InvalidInput,
@@ -272,8 +322,8 @@ async def put_job(store: Store, jobs: ManageJobs, tenant_id: str, definition: De
         found = (await store.jobs(tenant_id, JobFilter(key=definition.key), limit=1)).items
         try:
             if found:
-                return await jobs.edit(tenant_id, found[0].id, lambda old: definition), False
-            return (await jobs.register(tenant_id, definition))[0], True
+                return await jobs.edit(tenant_id, found[0].id, lambda old: definition, by=by), False
+            return (await jobs.register(tenant_id, definition, by=by))[0], True
         except NotFound:
             continue
         except Conflict as error:

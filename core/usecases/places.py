@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
-from core.entities import Job
+from core.entities import HttpAction, Job
 
 Item = TypeVar("Item")
 
@@ -26,9 +26,15 @@ def host_of(url: str) -> str:
         return ""
 
 
+def host_of_job(job: Job) -> str:
+    """Return what the limit of requests to one host counts by: the host; for a registered target, its name."""
+    action = job.definition.action
+    return host_of(action.url) if isinstance(action, HttpAction) else action.target
+
+
 @dataclass(slots=True)
 class Places:
-    """Counts what is out. `plain`: places for all; `host_limit`: requests to one host at once."""
+    """Counts what is out. `plain`: places for all; `host_limit`: requests to a host, or calls of a target, at once."""
 
     plain: int
     host_limit: int
@@ -40,12 +46,12 @@ class Places:
         """Count one more."""
         self.taken += 1
         self._tenants[job.tenant_id] += 1
-        self._hosts[host_of(job.definition.action.url)] += 1
+        self._hosts[host_of_job(job)] += 1
 
     def free(self, job: Job) -> None:
         """Count one less."""
         self.taken -= 1
-        for counter, name in ((self._tenants, job.tenant_id), (self._hosts, host_of(job.definition.action.url))):
+        for counter, name in ((self._tenants, job.tenant_id), (self._hosts, host_of_job(job))):
             counter[name] -= 1
             if counter[name] <= 0:
                 del counter[name]
@@ -58,7 +64,7 @@ class Places:
 
     def is_host_full(self, job: Job) -> bool:
         """Tell whether the job's host has all it may have."""
-        return self._hosts[host_of(job.definition.action.url)] >= self.host_limit
+        return self._hosts[host_of_job(job)] >= self.host_limit
 
 
 def modest(admitted: int) -> int:

@@ -7,7 +7,7 @@ carry it out, from the same reads.
 from collections.abc import Collection
 from datetime import datetime
 
-from core.entities import Decision, Job, Limits, Run
+from core.entities import Decision, Entry, Job, Limits, Run
 from core.errors import Conflict, JobsLimitReached, VersionMismatch
 from core.ports.cron import Cron
 from core.ports.store import Change, Changes, JobFilter, JobRef, Snapshot, Store, Transition
@@ -39,7 +39,7 @@ class Rehearsal:
         """Return one run."""
         return await self._store.run(tenant_id, run_id)
 
-    async def add_job(self, job: Job, decision: Decision) -> None:
+    async def add_job(self, job: Job, decision: Decision, entry: Entry | None = None) -> None:
         """Refuse what storing it would refuse."""
         await self._check_key(job)
         limits = await self.limits(job.tenant_id)
@@ -98,7 +98,7 @@ class Expecting:
         """Return one run."""
         return await self._changes.run(tenant_id, run_id)
 
-    async def add_job(self, job: Job, decision: Decision) -> None:
+    async def add_job(self, job: Job, decision: Decision, entry: Entry | None = None) -> None:
         """Raise VersionMismatch: a job that is not there has no version."""
         raise VersionMismatch(None)
 

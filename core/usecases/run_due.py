@@ -21,6 +21,7 @@ from core.ports.dispatcher import Dispatcher
 from core.ports.events import Events
 from core.ports.ids import Ids
 from core.ports.store import Change, Claimed, Claims, Snapshot, Store
+from core.ports.targets import TargetRunner
 from core.record import record
 from core.reschedule import park
 from core.usecases.begin import Beginning, begin
@@ -30,7 +31,7 @@ from core.usecases.places import Places, Queue, modest, with_reserve
 from core.usecases.recording import BATCH, RETRY_S, Recorder
 from core.usecases.reporting import report
 from core.usecases.run_tests import RunTests
-from core.usecases.sending import Sender
+from core.usecases.sending import NoTargets, Sender
 from core.usecases.stages import Stages
 
 # A mark begins so long before its slot that the request leaves on time: twice what the slowest of the last marks took,
@@ -59,9 +60,9 @@ class RunDue:
     """Runs what is due, `batch_size` at once (see `core.usecases.places`).
 
     `ahead`: how long before its slot a job may be claimed. `ramp`: how long admission grows after a start or an outage.
-    `isolated`: sends in a process of its own what has killed workers before. `on_ready(seconds)`: told when a settled
-    job is due again; `on_passed()`: told when one may be planned; `on_room()`: told when there is room again after a
-    turn that found none.
+    `isolated` and `isolated_targets`: do in a process of its own what has killed workers before. `on_ready(seconds)`:
+    told when a settled job is due again; `on_passed()`: told when one may be planned; `on_room()`: told when there is
+    room again after a turn that found none.
     """
 
     store: Store
@@ -79,6 +80,8 @@ class RunDue:
     ramp: timedelta = timedelta(0)
     buckets: Sequence[int] | None = None
     isolated: Dispatcher | None = None
+    targets: TargetRunner = field(default_factory=NoTargets)
+    isolated_targets: TargetRunner | None = None
     on_ready: Callable[[float], None] = lambda seconds: None
     on_passed: Callable[[], None] = lambda: None
     on_room: Callable[[], None] = lambda: None
@@ -100,7 +103,7 @@ class RunDue:
     def __post_init__(self) -> None:
         self._pace = Pace(self.clock, self.batch_size, self.ahead, self.ramp)
         self._places = Places(self.batch_size, self.host_limit)
-        self._sender = Sender(self.dispatcher, self.isolated)
+        self._sender = Sender(self.dispatcher, self.isolated, self.targets, self.isolated_targets)
         self._stages = Stages(self.events)
         self._recorder = Recorder(
             self.store, self.cron, self.clock, self.ids, self.events, self.worker_id, self._tell_ready, self._forget

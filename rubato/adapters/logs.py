@@ -17,15 +17,20 @@ _SHARED: list[Any] = [
 ]
 _QUIET = ("uvicorn", "httpx2", "httpcore2", "openai", "asyncio", "alembic")  # chatty below warning
 
+# Without local variables: they hold what jobs carry, secrets among it.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
 _JSON = "rubato-json"  # the name of a handler whose lines are JSON
 
 
 def configure_logs(*, json: bool, level: str = "info") -> None:
     """Send every line of this process to standard error, as JSON objects or for people."""
     renderer: list[Any] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [_TRACEBACKS, structlog.processors.JSONRenderer()]
         if json
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_SHARED,

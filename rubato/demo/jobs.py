@@ -1,10 +1,11 @@
-"""The demo's three jobs: an interval, a cron, a single run; registered once, under keys of their own."""
+"""The demo's jobs: an interval, a cron, a single run, a line in the log; registered once, under keys of their own."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from core.entities import (
+    Action,
     Authority,
     Bounds,
     Catchup,
@@ -13,6 +14,8 @@ from core.entities import (
     HttpAction,
     IntervalBaseline,
     OnceBaseline,
+    PlannerMode,
+    TargetAction,
 )
 from core.ports.store import JobFilter, Store
 from core.usecases.manage_jobs import ManageJobs
@@ -52,6 +55,14 @@ def demo_definitions(base_url: str, now: datetime) -> list[Definition]:
             action=HttpAction(f"{base_url}/deploy", timeout=timedelta(seconds=5)),
             baseline=OnceBaseline(now + timedelta(minutes=2)),
         ),
+        Definition(
+            name="A line in the worker's log, every five minutes",
+            key="demo-log",
+            group="demo",
+            action=TargetAction("system.log_message", {"message": "still here"}),
+            baseline=CronBaseline("*/5 * * * *", "UTC"),
+            planner=PlannerMode.OFF,
+        ),
     ]
 
 
@@ -61,12 +72,12 @@ async def register_demo(jobs: ManageJobs, store: Store, tenant_id: str, base_url
         found = (await store.jobs(tenant_id, JobFilter(key=definition.key), limit=1)).items
         if not found:
             await jobs.register(tenant_id, definition)
-        elif found[0].definition.action.url != definition.action.url:
-            await jobs.edit(tenant_id, found[0].id, _at(definition.action.url))
+        elif found[0].definition.action != definition.action:
+            await jobs.edit(tenant_id, found[0].id, _with(definition.action))
 
 
-def _at(url: str) -> Callable[[Definition], Definition]:
+def _with(action: Action) -> Callable[[Definition], Definition]:
     def patch(old: Definition) -> Definition:
-        return replace(old, action=replace(old.action, url=url))
+        return replace(old, action=action)
 
     return patch

@@ -75,7 +75,7 @@ def test_a_first_start_shows_a_changed_tempo_and_a_second_one_keeps_everything(d
     with dev.start() as first:
         assert serves(f"{dev.url}/")()
         jobs = {job["key"]: job for job in dev.get("/jobs", first.key)["data"]}
-        assert set(jobs) == {"demo-queue", "demo-reports", "demo-deploy"}
+        assert set(jobs) == {"demo-queue", "demo-reports", "demo-deploy", "demo-log"}
         queue = jobs["demo-queue"]["id"]
 
         def steered() -> bool:

@@ -42,5 +42,5 @@ def test_the_documented_sessions_answer_as_documented(database_url: str) -> None
     answers = done.stdout.replace("\r", "").split(f"{mark}\n")
     for (commands, expected), answer in zip(told, answers, strict=False):
         # Answers without a newline at their end run into the next status line.
-        separated = re.sub(r"(?<!\n)(HTTP/1\.1 \d{3})", r"\n\1", answer)
+        separated = re.sub(r"(?<!\n)(HTTP/1\.1 \d{3})", r"\n\1", answer).lstrip("\n")
         assert pattern(expected).fullmatch(separated), f"{commands}\n{separated}\n--- documented:\n{expected}"

@@ -72,22 +72,25 @@ def test_the_gate_spares_requests_a_change_wakes_the_model_and_its_death_harms_n
 
 
 def test_the_kill_switch_acts_on_running_processes_without_a_restart(system: System) -> None:
-    system.target.reply = (200, {}, b'{"status":"degraded"}')
-    system.start("worker", RUBATO_PLANNER="offline")
-    job = system.register(baselineIntervalMs=600_000, minIntervalMs=1_000)
-    wait_for("a hint", lambda: system.explanation(job)["source"] == "hint_interval")
-    said = operator(system, "planning", "set", "off", "--reason", "an exercise")
-    assert "1 job(s)" in said
-    explained = system.explanation(job)
-    assert (explained["source"], explained["plannerMode"]) == ("baseline_interval", "off")
-    before = len(sessions(system, job))
-    assert system.api("POST", f"/jobs/{job['id']}/plan").status == 409
-    assert len(sessions(system, job)) == before
-    status = operator(system, "planning", "status")
-    assert "planner is off" in status
-    assert "an exercise" in status
-    operator(system, "planning", "set", "on")
-    assert system.explanation(job)["source"] == "hint_interval"
+    slow = {
+        "tool": ["propose_interval", {"interval_ms": 300_000, "ttl_ms": 3_600_000, "reason": "the state has changed"}]
+    }
+    with loopback_model([slow, CONCLUDE]) as model:
+        system.start("worker", RUBATO_PLANNER="llm", OPENAI_API_KEY="none", OPENAI_BASE_URL=model.url)
+        job = system.register(baselineIntervalMs=600_000, minIntervalMs=1_000)
+        wait_for("a hint", lambda: system.explanation(job)["source"] == "hint_interval")
+        said = operator(system, "planning", "set", "off", "--reason", "an exercise")
+        assert "1 job(s)" in said
+        explained = system.explanation(job)
+        assert (explained["source"], explained["plannerMode"]) == ("baseline_interval", "off")
+        asked = len(model.requests)
+        assert system.api("POST", f"/jobs/{job['id']}/plan").status == 409
+        assert len(model.requests) == asked
+        status = operator(system, "planning", "status")
+        assert "planner is off" in status
+        assert "an exercise" in status
+        operator(system, "planning", "set", "on")
+        assert system.explanation(job)["source"] == "hint_interval"
 
 
 def test_an_admin_turns_the_tenants_switch_and_sees_who_did(system: System) -> None:

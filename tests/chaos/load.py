@@ -10,6 +10,7 @@ from core.entities import (
     Decision,
     Definition,
     Delivery,
+    Entry,
     HttpAction,
     IntervalBaseline,
     Job,
@@ -44,7 +45,7 @@ class _Collecting(PostgresStore):
     async def limits(self, tenant_id: str) -> Limits:
         return self.limits_known
 
-    async def add_job(self, job: Job, decision: Decision) -> None:
+    async def add_job(self, job: Job, decision: Decision, entry: Entry | None = None) -> None:
         self.made.append((job, decision))
 
 

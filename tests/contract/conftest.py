@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.entities import Definition, IntervalBaseline, Job, Run, RunStatus
+from core.ports.definitions import Definitions
 from core.ports.flags import Flags
 from core.ports.store import Change, Claimed, Snapshot, Store, Transition
 from core.usecases.begin import Beginning, begin
@@ -17,9 +18,11 @@ from core.usecases.manage_jobs import ManageJobs
 from core.usecases.settle import Finished, settle
 from rubato.adapters.clock import SystemClock
 from rubato.adapters.ids import SystemIds
+from rubato.adapters.memory.definitions import MemoryDefinitions
 from rubato.adapters.memory.flags import MemoryFlags
 from rubato.adapters.memory.store import MemoryStore
 from rubato.adapters.postgres import access
+from rubato.adapters.postgres.definitions import PostgresDefinitions
 from rubato.adapters.postgres.engine import connect
 from rubato.adapters.postgres.flags import PostgresFlags
 from rubato.adapters.postgres.store import PostgresStore
@@ -47,6 +50,11 @@ class House:
             self.flags = MemoryFlags(self.store)
         self.ids, self.cron = SystemIds(), FakeCron()
         self.jobs = ManageJobs(self.store, self.cron, self.ids)
+        self.definitions: Definitions = (
+            MemoryDefinitions(self.store)
+            if isinstance(self.store, MemoryStore)
+            else PostgresDefinitions(self.engine, self.store)
+        )
 
     async def job(self, made: Definition | None = None, *, tenant: str | None = None) -> Job:
         """Register a job that is due at once."""

@@ -7,11 +7,13 @@ from functools import partial
 from typing import Any
 
 import httpx2
+from pydantic import BaseModel
 
 from api.app import create_app
 from api.paging import Cursors
 from api.services import Services
 from core.ports.accounts import Principal
+from core.ports.clock import Clock
 from core.ports.store import JobFilter
 from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
@@ -26,20 +28,44 @@ from rubato.adapters.cron import CroniterCron
 from rubato.adapters.http.guard import AddressPolicy, check_url
 from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
+from rubato.adapters.memory.definitions import MemoryDefinitions
 from rubato.adapters.memory.flags import MemoryFlags
 from rubato.adapters.memory.replies import MemoryReplies
 from rubato.adapters.memory.store import MemoryStore
 from rubato.adapters.memory.usage import MemoryUsage
+from rubato.adapters.targets.registry import Registry
+from rubato.adapters.targets.runner import LocalTargets
+from rubato.adapters.targets.shipped import log_message
 from rubato.adapters.telemetry import Telemetry
 from rubato.adapters.vault import Vault, new_encryption_key
+from rubato.targets import Context, target
 from tests.unit.fakes import FakeDispatcher, FakeQuota, FakeSigning, ScriptedPlanner
 from tests.unit.identities import no_identity
 
 KEYS = {
     "cron_a": Principal("ten_a", "usr_a", "admin", "key_a"),
     "cron_b": Principal("ten_b", "usr_b", "admin", "key_b"),
+    "cron_member": Principal("ten_a", "usr_m", "member", "key_m"),
 }
 JOB = {"name": "Test Job", "url": "https://example.com", "baselineIntervalMs": 60000}
+
+
+class Report(BaseModel):
+    """The payload of a target."""
+
+    region: str
+    days: int = 1
+
+
+@target("reports.daily", payload=Report)
+def daily(report: Report, context: Context) -> dict[str, object]:
+    """Write the day's report."""
+    if report.region == "nowhere":
+        raise ValueError("there is no such region")
+    return {"region": report.region, "attempt": context.attempt}
+
+
+TARGETS = Registry([log_message, daily])
 
 
 class FixedAccounts:
@@ -87,15 +113,24 @@ class Face:
 
 
 @asynccontextmanager
-async def face(*, client_host: str = "127.0.0.1", **options: Any) -> AsyncIterator[Face]:
-    """Build an API over fresh things."""
-    clock, ids, cron = SystemClock(), SystemIds(), CroniterCron()
+async def face(*, client_host: str = "127.0.0.1", clock: Clock | None = None, **options: Any) -> AsyncIterator[Face]:
+    """Build an API over fresh things. `clock`: the store's too."""
+    clock, ids, cron = clock or SystemClock(), SystemIds(), CroniterCron()
     store = MemoryStore(clock, ids)
     for tenant in ("ten_a", "ten_b"):
         store.add_tenant(tenant)
     telemetry, planner, dispatcher = Telemetry(clock), ScriptedPlanner(), FakeDispatcher()
     plans = PlanDue(store, planner, FakeQuota(), cron, clock, ids, telemetry)
-    worker = RunDue(store, dispatcher, cron, clock, ids, telemetry, worker_id="w1")
+    worker = RunDue(
+        store,
+        dispatcher,
+        cron,
+        clock,
+        ids,
+        telemetry,
+        worker_id="w1",
+        targets=LocalTargets(TARGETS, clock),
+    )
     made = {
         "jobs": ManageJobs(store, cron, ids),
         "hints": ManageHints(store, cron, ids),
@@ -109,6 +144,8 @@ async def face(*, client_host: str = "127.0.0.1", **options: Any) -> AsyncIterat
         "accounts": FixedAccounts(),
         "identity": no_identity(),
         "clock": clock,
+        "definitions": MemoryDefinitions(store),
+        "targets": TARGETS,
         "planner": plans,
         "check_url": partial(check_url, policy=AddressPolicy()),
         "check_headers": check_headers,

@@ -5,7 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -17,7 +17,16 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.paging import Cursors
 from api.services import Identity, Services
-from core.entities import Authority, Definition, HintKind, HttpAction, IntervalBaseline, RunStatus
+from core.entities import (
+    Authority,
+    Definition,
+    HintKind,
+    HttpAction,
+    IntervalBaseline,
+    PlannerMode,
+    RunStatus,
+    TargetAction,
+)
 from core.ports.accounts import Principal, Provider
 from core.ports.store import JobRef
 from core.predicates import Comparison, Op
@@ -39,6 +48,7 @@ from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres import access
 from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.audit import PostgresAudit
+from rubato.adapters.postgres.definitions import PostgresDefinitions
 from rubato.adapters.postgres.engine import Engine, connect
 from rubato.adapters.postgres.flags import PostgresFlags
 from rubato.adapters.postgres.keys import PostgresKeys
@@ -50,6 +60,8 @@ from rubato.adapters.postgres.signing import PostgresSigningSecrets
 from rubato.adapters.postgres.store import PostgresStore
 from rubato.adapters.postgres.tenant_data import PostgresTenantData
 from rubato.adapters.postgres.usage import PostgresUsage
+from rubato.adapters.targets.registry import Registry
+from rubato.adapters.targets.shipped import log_message
 from rubato.adapters.telemetry import Telemetry
 from rubato.adapters.vault import Vault, new_encryption_key
 from tests.unit.fakes import ScriptedPlanner
@@ -114,6 +126,10 @@ class Served:
         rule = await given.rules.create(self.tenant, job.id, RuleDraft(terms))
         member, *_ = (await given.identity.members.list(Principal(self.tenant, "", "admin")))[0]
         made = {"job_id": job.id, "run_id": claim.run_id, "hint_id": hint.id, "session_id": session.id}
+        called = replace(definition, action=TargetAction("system.log_message"), planner=PlannerMode.OFF)
+        called_job, _ = await given.jobs.register(self.tenant, called)
+        called_run = await given.jobs.run_now(self.tenant, called_job.id)
+        made |= {"cron_job_id": called_job.id, "cron_run_id": called_run.id}
         secret, _ = await given.signing.rotate(self.tenant, overlap=timedelta(hours=1))
         made |= {"secret_id": secret.id, "key": "a-key"}
         return {**made, "rule_id": rule.id, "member_id": member.id, "name": "planner"}
@@ -182,6 +198,8 @@ async def _furnished(
         accounts=accounts,
         identity=identity,
         clock=clock,
+        definitions=PostgresDefinitions(tenant, store),
+        targets=Registry([log_message]),
         planner=plans,
         check_url=partial(check_url, policy=AddressPolicy()),
         check_headers=check_headers,

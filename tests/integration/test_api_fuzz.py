@@ -26,6 +26,7 @@ from schemathesis.checks import (
 )
 from schemathesis.core.failures import FailureGroup
 
+from api.guards import ADMIN_PREFIX
 from core.errors import Conflict
 from tests.integration.served import KEY, Served, served
 from tests.openapi.document import made
@@ -64,8 +65,9 @@ def ids(api: Served) -> dict[str, str]:
     return api.populate()
 
 
-def made_plausible(body: Any) -> Any:
-    """Return a body that breaks no rule beyond the document's: one baseline, the field of the hint's kind."""
+def made_plausible(body: Any, path: str) -> Any:
+    """Return a body that breaks no rule beyond the document's: one baseline, one action, the field of the hint's
+    kind."""
     body = dict(body)
     if any(name in body for name in BOUNDED) and body.get("baselineIntervalMs") is not None:
         body |= {"baselineIntervalMs": 60_000, "minIntervalMs": 30_000, "maxIntervalMs": 90_000}
@@ -77,8 +79,14 @@ def made_plausible(body: Any) -> Any:
     if "when" in body:
         body |= {"when": {"field": "/queue_depth", "op": "gt", "value": 500}, "until": None, "reason": "it is long"}
         body |= {"intervalMs": 30_000, "pauseMs": None, "ttlMs": None}
-    if "url" in body:
+    if path.startswith(ADMIN_PREFIX):
+        body = {name: value for name, value in body.items() if name not in ("jobKey", "scheduleType", "cronExpression")}
+        if "target" in body:
+            body |= {"target": "system.log_message", "payload": {"message": "fuzz"}}
+    elif "name" in body:
         body["url"] = "https://example.com/fuzz"
+        body.pop("target", None)
+        body.pop("payload", None)
     if "baselineCron" in body and body["baselineCron"] is not None:
         body["baselineCron"] = "*/5 9-17 * * mon-fri"
     if "timezone" in body:
@@ -104,10 +112,11 @@ def test_an_operation_keeps_to_its_document_whatever_it_is_sent(case: Any, api: 
     rules that no document can state."""
     made_up = dict(case.path_parameters or {})
     if zlib.crc32(repr((made_up, case.query, case.body)).encode()) % 8:
-        case.path_parameters.update({name: ids[name] for name in made_up})
+        kind = "cron_" if case.path.startswith(ADMIN_PREFIX) else ""
+        case.path_parameters.update({name: ids[kind + name] for name in made_up})
     send(case, api)
     if isinstance(case.body, dict) and case.meta.generation.mode is GenerationMode.POSITIVE:
-        plausible = made_plausible(case.body)
+        plausible = made_plausible(case.body, case.path)
         if plausible != case.body:
             case.body = plausible
             send(case, api)

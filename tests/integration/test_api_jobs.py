@@ -123,7 +123,7 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
         "window_reversed",
     ),
     ("a window that is over", {"endAt": PAST}, "/endAt", "in_the_past"),
-    ("no URL", {"url": None}, "/url", "string_type"),
+    ("neither URL nor target", {"url": None}, "", "value_error"),
     ("a URL without a scheme", {"url": "example.com"}, "/url", "invalid_url"),
     ("another scheme", {"url": "ftp://example.com"}, "/url", "invalid_url"),
     ("a file", {"url": "file:///etc/passwd"}, "/url", "invalid_url"),

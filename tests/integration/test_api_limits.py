@@ -108,7 +108,7 @@ def test_two_api_processes_share_one_allowance(database_url: str, tmp_path: Path
         running(rubato("api"), logs[1], environments[1], tmp_path),
     ):
         for port in ports:
-            wait_for("the API", serves(f"http://127.0.0.1:{port}/readyz"))
+            wait_for("the API", serves(f"http://127.0.0.1:{port}/readyz"), within_s=60)
         answers = [call("GET", f"http://127.0.0.1:{ports[n % 2]}/api/v1/jobs", key=KEY) for n in range(60)]
     assert Counter(answer.status for answer in answers) == {200: 40, 429: 20}
     first, last = answers[0].headers, answers[-1].headers

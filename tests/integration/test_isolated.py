@@ -111,13 +111,13 @@ async def test_cancelling_kills_the_process_and_closes_its_socket() -> None:
 
 
 async def test_a_process_ends_by_itself_where_its_parent_does_not_end_it() -> None:
-    code = "import time, rubato.adapters.http.isolated as i; i._bound(0.5); time.sleep(600)"
+    code = "import time, rubato.adapters.http.isolated as i; i.bound(0.5); time.sleep(600)"
     with pytest.raises(IsolatedRunError, match="SIGALRM"):
         await dispatcher(code).send(HttpRequest("http://x/"))
 
 
 async def test_a_process_may_not_take_more_memory_than_it_needs() -> None:
-    code = "import rubato.adapters.http.isolated as i; i._bound(60); bytearray(1 << 30)"
+    code = "import rubato.adapters.http.isolated as i; i.bound(60, address_space=i.ADDRESS_SPACE); bytearray(1 << 30)"
     with pytest.raises(IsolatedRunError, match="MemoryError"):
         await dispatcher(code).send(HttpRequest("http://x/"))
 

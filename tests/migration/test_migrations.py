@@ -105,6 +105,46 @@ async def test_the_database_refuses_a_baseline_that_is_none(
             await connection.execute(insert, values)
 
 
+async def test_the_indexes_that_the_cron_administration_stands_on_exist(engine: AsyncEngine) -> None:
+    wanted = {
+        "ix_job_versions_key": "(tenant_id, key, version)",
+        "ix_job_versions_target": "(tenant_id, target, baseline_kind)",
+        "uq_jobs_key": "(tenant_id, key)",
+        "ix_schedules_ready": "(ready_at)",
+        "ix_runs_job": "(tenant_id, bucket, job_id, id)",
+        "pk_runs": "(scheduled_for, tenant_id, bucket, job_id, trigger)",
+    }
+    async with engine.connect() as connection:
+        rows = await connection.execute(text("SELECT indexname, indexdef FROM pg_indexes"))
+        found = {row.indexname: row.indexdef for row in rows}
+    assert [name for name, columns in wanted.items() if columns not in found.get(name, "")] == []
+
+
+@pytest.mark.parametrize(
+    ("url", "target", "payload"), [("", None, None), ("https://example.com", "reports.daily", None), ("u", None, "{}")]
+)
+async def test_the_database_refuses_a_version_without_exactly_one_action(
+    engine: AsyncEngine, url: str, target: str | None, payload: str | None
+) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(text("INSERT INTO tenants (id, name) VALUES ('t', 't')"))
+        await connection.execute(
+            text(
+                "INSERT INTO jobs (tenant_id, bucket, id, name, labels, created_at, updated_at) "
+                "VALUES ('t', 1, 'j', 'n', '{}', now(), now())"
+            )
+        )
+    insert = text(
+        "INSERT INTO job_versions (tenant_id, bucket, job_id, version, name, labels, metadata, url, method, headers, "
+        "target, payload, timeout_ms, baseline_kind, interval_ms, splay, catchup, delivery, may_tighten, may_relax, "
+        "may_pause, planner, store_responses) VALUES ('t', 1, 'j', 1, 'n', '{}', '{}', :url, 'GET', '{}', :target, "
+        "CAST(:payload AS jsonb), 1000, 'interval', 1000, true, 'skip', 'at_least_once', true, true, true, 'on', true)"
+    )
+    with pytest.raises(IntegrityError, match="ck_job_versions"):
+        async with engine.begin() as connection:
+            await connection.execute(insert, {"url": url, "target": target, "payload": payload})
+
+
 async def test_partitions_are_made_ahead_and_a_day_already_in_the_default_one_is_left(engine: AsyncEngine) -> None:
     assert await ensure_partitions(engine) == []
     far = datetime.now(UTC) + timedelta(days=9)

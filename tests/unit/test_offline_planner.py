@@ -103,8 +103,10 @@ async def test_a_failing_target_tightens_the_tempo() -> None:
 
 
 async def test_a_target_that_has_been_failing_for_long_is_left_to_its_backoff() -> None:
-    runs = [run(15 * n, "oops", code=500) for n in range(12)]
+    runs = [run(60 * n, "oops", code=500) for n in range(12)]
     assert (await plan(context(runs))).proposals == ()
+    quick = [run(10 * n, "oops", code=500) for n in range(12)]
+    assert len((await plan(context(quick))).proposals) == 1
     assert len((await plan(context(runs[:11]))).proposals) == 1
 
 

@@ -19,8 +19,10 @@ from core.ports.accounts import Principal
 from core.ports.dispatcher import HttpRequest, HttpResult
 from core.usecases.bulk import Bulk
 from planner.llm import OfflinePlanner
+from rubato.adapters.memory.definitions import MemoryDefinitions
 from rubato.adapters.memory.replies import MemoryReplies
 from rubato.adapters.memory.usage import MemoryUsage
+from rubato.adapters.targets.registry import Registry
 from tests.unit.fakes import START, FakeSigning
 from tests.unit.identities import no_identity
 from tests.unit.loop import TENANT, Loop, definition, interval_proposal
@@ -79,6 +81,8 @@ def services(loop: Loop, *, anonymous_tenant: str | None = TENANT) -> Services:
         accounts=NoAccounts(),
         identity=no_identity(),
         clock=loop.clock,
+        definitions=MemoryDefinitions(loop.store),
+        targets=Registry(),
         planner=None,
         check_url=lambda url: [],
         check_headers=lambda headers: [],

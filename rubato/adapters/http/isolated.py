@@ -2,14 +2,11 @@
 
 `python -m rubato.adapters.http.isolated` is that process. It reads the request from its standard input and writes the
 result to its standard output, so that neither stands in a list of processes; it inherits no socket and no variable of
-its parent's environment but those below. Limits of the kernel's hold it, and an alarm ends it if its parent is gone.
+its parent's environment but those below.
 """
 
 import asyncio
-import contextlib
 import os
-import resource
-import signal
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -17,16 +14,15 @@ from typing import Any
 
 import orjson
 
-from core.errors import IsolatedRunError, SecretLostError
+from core.errors import IsolatedRunError, SecretLostError, Unavailable
 from core.ports.dispatcher import DEFAULT_TIMEOUT, MAXIMUM_TIMEOUT, MINIMUM_TIMEOUT, HttpRequest, HttpResult
+from rubato.adapters.child import AT_ONCE, START_S, ask, bound, python_path
 from rubato.adapters.http.dispatcher import HttpDispatcher
 from rubato.adapters.http.guard import AddressPolicy
 from rubato.adapters.http.sealed import Opener, no_key, opened, redacted
 
-START_S = 10.0  # what a process may take to start and to end, beyond the request's own deadline, on a busy machine
 ADDRESS_SPACE = 512 * 1024**2  # bytes; 170 MiB are mapped for an ordinary request, most of it for libraries
 OPEN_FILES = 64
-AT_ONCE = 4  # processes; all that was out with a killer comes here after its second murder, and must not kill by number
 CHILD = ("-P", "-m", "rubato.adapters.http.isolated")
 _KEPT_VARIABLES = ("LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR", "TZ")
 
@@ -62,29 +58,10 @@ class IsolatedDispatcher:
     async def _send(self, request: HttpRequest, limit_s: float) -> HttpResult:
         asked = {**_written(request), "allow": self._policy.allow, "limit_s": limit_s}
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=_environment(),
-                start_new_session=True,
-            )
-        except OSError as error:  # this machine's trouble, not the request's
-            detail = f"A process for the request could not be started: {error.strerror or type(error).__name__}"
+            answer = await ask(self._command, orjson.dumps(asked), limit_s=limit_s, env=_environment())
+        except Unavailable as error:  # this machine's trouble, not the request's
+            detail = f"A process for the request could not be started: {error}"
             return HttpResult(status_code=None, duration_ms=0, error=detail, error_code="protocol")
-        try:
-            async with asyncio.timeout(limit_s):
-                answer, said = await process.communicate(orjson.dumps(asked))
-        except TimeoutError:
-            raise IsolatedRunError(f"its process did not end within {limit_s:g} s and was killed") from None
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-        if process.returncode:
-            raise IsolatedRunError(_how(process.returncode, said))
         try:
             return HttpResult(**orjson.loads(answer))
         except (orjson.JSONDecodeError, TypeError) as error:
@@ -98,7 +75,7 @@ def main() -> None:
     """Be the process: read a request, send it, write the result."""
     asked = orjson.loads(sys.stdin.buffer.read())
     limit_s = asked.pop("limit_s")
-    _bound(limit_s)
+    bound(limit_s, address_space=ADDRESS_SPACE, open_files=OPEN_FILES)
     policy = AddressPolicy(asked.pop("allow"))
     result = asyncio.run(_send(_read(asked), policy))
     sys.stdout.buffer.write(orjson.dumps(result._asdict()))
@@ -112,16 +89,6 @@ async def _send(request: HttpRequest, policy: AddressPolicy) -> HttpResult:
         return await dispatcher.send(request)
     finally:
         await dispatcher.close()
-
-
-def _bound(limit_s: float) -> None:
-    """Let the kernel end this process: by its memory, its CPU, and the clock, whether or not its parent lives."""
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    cpu_s = int(limit_s) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
-    signal.alarm(int(limit_s) + 1)
 
 
 def _written(request: HttpRequest) -> dict[str, Any]:
@@ -152,19 +119,7 @@ def _read(asked: dict[str, Any]) -> HttpRequest:
 def _environment() -> dict[str, str]:
     """Return what the process may know: where our packages are, and how this machine is set up."""
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-    return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-
-
-def _how(returncode: int, said: bytes) -> str:
-    if returncode < 0:
-        try:
-            name = signal.Signals(-returncode).name
-        except ValueError:
-            name = str(-returncode)
-        return f"its process was ended by {name}"
-    lines = said.decode(errors="replace").strip().splitlines()
-    last = lines[-1].partition(":")[0][:100] if lines else "it said nothing"  # the rest may quote the request
-    return f"its process exited with {returncode} ({last})"
+    return {**kept, "PYTHONPATH": python_path()}
 
 
 if __name__ == "__main__":

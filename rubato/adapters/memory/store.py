@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 from core.entities import (
     Attempt,
     Author,
     Decision,
     Definition,
+    Entry,
     Hint,
     HintKind,
     HintState,
@@ -54,8 +55,6 @@ from rubato.adapters.memory.paging import job_matches, page, run_matches
 from rubato.adapters.memory.reading import ended_hints, gate_counts, one_rule, rules_of, steered_jobs, windows
 from rubato.adapters.memory.rows import Hints, Runs
 
-Item = TypeVar("Item")
-
 
 @dataclass(slots=True)
 class _TestLease:
@@ -84,6 +83,7 @@ class MemoryStore:
     _decisions: dict[str, Decision] = field(default_factory=dict)
     _tests: dict[str, _TestLease] = field(default_factory=dict)
     _attempts: dict[tuple[str, str, int], Attempt] = field(default_factory=dict)
+    _entries: list[Entry] = field(default_factory=list)
     _notes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _held_back: dict[str, datetime] = field(default_factory=dict)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -110,7 +110,7 @@ class MemoryStore:
         except KeyError:
             raise NotFound(f"There is no tenant {tenant_id}.") from None
 
-    async def add_job(self, job: Job, decision: Decision) -> None:
+    async def add_job(self, job: Job, decision: Decision, entry: Entry | None = None) -> None:
         """Store a new job."""
         async with self._lock:
             self._check_key(job)
@@ -119,6 +119,7 @@ class MemoryStore:
             self._jobs[job.id] = job
             self._versions[job.id] = [job.definition]
             self._decisions[job.id] = decision
+            self._entries += [entry] if entry is not None else []
 
     async def room(self, tenant_id: str) -> int:
         """Return how many more jobs the tenant may register."""
@@ -260,6 +261,16 @@ class MemoryStore:
         for (ref, _), answer in zip(held, await self.change_many(work), strict=True):
             if isinstance(answer, Change) and hold_back:
                 self._held_back[ref.job_id] = self.clock.now() + hold_back
+
+    async def stale(self, *, lapsed_for: timedelta, limit: int) -> list[JobRef]:
+        """Return jobs whose lease ended so long ago with a run in it."""
+        before = self.clock.now() - lapsed_for
+        found = [
+            JobRef(job.tenant_id, job.id)
+            for job in self._jobs.values()
+            if (lease := job.schedule.lease) is not None and lease.until <= before and lease.run_id
+        ]
+        return found[:limit]
 
     async def add_attempts(self, attempts: Sequence[Attempt]) -> None:
         """Record attempts that did not become their run's outcome."""
@@ -513,6 +524,7 @@ class MemoryStore:
         self._keep_attempts(change.attempts)
         if change.session is not None:
             self._keep_session(change.session)
+        self._entries += [change.entry] if change.entry is not None else []
 
     def _keep_session(self, session: Session) -> None:
         self._sessions[session.id] = session

@@ -38,6 +38,7 @@ GRANTS: dict[str, dict[str, str]] = {
     },
     "jobs": _OF_JOBS,
     "job_versions": _OF_JOBS,
+    "job_history": _OF_JOBS,
     "schedules": _OF_JOBS,
     "runs": _OF_JOBS,
     "attempts": _OF_JOBS,
@@ -68,7 +69,11 @@ GRANTS: dict[str, dict[str, str]] = {
     "accounts": {IDENTITY: _ALL},
     "verifications": {IDENTITY: _ALL},
 }
-FUNCTIONS = {"rubato_make_partitions(integer)": (ENGINE,), "rubato_backlog()": (TENANT, ENGINE)}
+FUNCTIONS = {
+    "rubato_make_partitions(integer)": (ENGINE,),
+    "rubato_drop_partition(text)": (ENGINE,),
+    "rubato_backlog()": (TENANT, ENGINE),
+}
 
 _MARK = text(
     "SELECT obj_description(oid, 'pg_policy') FROM pg_policy WHERE polrelid = CAST(:name AS regclass) "

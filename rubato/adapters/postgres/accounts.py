@@ -80,16 +80,17 @@ class PostgresAccounts:
         async with transaction(self._engine) as connection:
             return await self._find(connection, api_key)
 
-    async def bootstrap(self, api_key: str, *, tenant: str, user: str) -> Principal:
+    async def bootstrap(self, api_key: str, *, tenant: str, user: str, tenant_id: str | None = None) -> Principal:
         """Create tenant, admin user and key unless the key exists; processes take turns."""
         async with transaction(self._engine) as connection:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _BOOTSTRAP_LOCK})
             found = await self._find(connection, api_key)
             if found is not None:
                 return found
-            own = {"tenant": f"ten_{self._ids.entropy()}", "user": f"usr_{self._ids.entropy()}"}
+            own = {"tenant": tenant_id or f"ten_{self._ids.entropy()}", "user": f"usr_{self._ids.entropy()}"}
             await connection.execute(
-                text("INSERT INTO tenants (id, name) VALUES (:tenant, :name)"), {**own, "name": tenant}
+                text("INSERT INTO tenants (id, name) VALUES (:tenant, :name) ON CONFLICT DO NOTHING"),
+                {**own, "name": tenant},
             )
             await connection.execute(
                 text("INSERT INTO users (tenant_id, id, name, role) VALUES (:tenant, :user, :name, 'admin')"),

@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from core.entities import Attempt, Decision, Definition, Hint, Job, Limits, Run
+from core.entities import Attempt, Decision, Definition, Entry, Hint, Job, Limits, Run
 from core.errors import NotFound, RubatoError
 from core.ids import bucket_of, slot_of
 from core.ports.store import Change, JobRef, Known, Snapshot, Transition
@@ -15,6 +15,7 @@ from rubato.adapters.postgres.codec import (
     attempt_to,
     definition_from,
     definition_to,
+    entry_to,
     hint_from,
     hint_to,
     key,
@@ -51,6 +52,7 @@ _DELETE_RUN = bulk.delete(tables.runs, by=_RUN_KEY)
 _PUT_HINT = bulk.upsert(tables.hints)
 _ADD_SESSION = bulk.insert(tables.sessions)
 _ADD_DECISION = bulk.insert(tables.decisions, or_nothing=True)
+_ADD_ENTRY = bulk.insert(tables.job_history)
 _ADD_ATTEMPT = bulk.insert(tables.attempts, or_nothing=True)
 _PUT_ATTEMPT = bulk.upsert(tables.attempts)
 
@@ -75,7 +77,7 @@ class Definitions:
     def put(self, row: Row) -> tuple[Definition, datetime]:
         """Keep what READ_DEFINITIONS answered."""
         found = definition_from(row), row["updated_at"]
-        free_form = [row["body"], row["headers"], row["metadata"], row["labels"], row["description"]]
+        free_form = [row[name] for name in ("body", "payload", "headers", "metadata", "labels", "description")]
         if len(to_json(free_form)) <= self._largest_bytes:
             self._kept[row["tenant_id"], row["job_id"], row["version"]] = found
             if len(self._kept) > self._size:
@@ -217,6 +219,11 @@ async def insert_decisions(link: Link, decided: Sequence[dict[str, Any]]) -> Non
     await _ADD_DECISION.run(link, decided)
 
 
+async def insert_entries(link: Link, entries: Sequence[Entry]) -> None:
+    """Record what people did."""
+    await _ADD_ENTRY.run(link, [entry_to(entry) for entry in entries])
+
+
 async def insert_attempts(link: Link, attempts: Sequence[Attempt]) -> None:
     """Record attempts that did not become their run's outcome."""
     await _ADD_ATTEMPT.run(link, [attempt_to(attempt) for attempt in attempts])
@@ -282,6 +289,7 @@ async def _write(link: Link, accepted: Sequence[tuple[Snapshot, Change]]) -> Non
     await PUT_RULES.run(link, rules)
     await _ADD_SESSION.run(link, sessions)
     await insert_decisions(link, decided)
+    await insert_entries(link, [change.entry for _, change in accepted if change.entry is not None])
     if any(change.cause not in _QUIET for _, change in accepted):
         await link.execute(queries.WAKE)
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from core.entities import (
+    Action,
     Attempt,
     Author,
     Authority,
@@ -17,6 +18,7 @@ from core.entities import (
     Decision,
     Definition,
     Delivery,
+    Entry,
     Handled,
     Hint,
     HintKind,
@@ -38,6 +40,7 @@ from core.entities import (
     SlotKind,
     Source,
     Success,
+    TargetAction,
     Trigger,
 )
 from core.ids import bucket_of
@@ -87,7 +90,7 @@ def limits_from(row: Row, operator_minimum: timedelta) -> Limits:
 
 def definition_to(definition: Definition) -> dict[str, Any]:
     """Write a definition's columns."""
-    action, bounds, baseline = definition.action, definition.bounds, definition.baseline
+    bounds, baseline = definition.bounds, definition.baseline
     return {
         "version": definition.version,
         "name": definition.name,
@@ -96,11 +99,7 @@ def definition_to(definition: Definition) -> dict[str, Any]:
         "group_name": definition.group,
         "labels": dict(definition.labels),
         "metadata": dict(definition.metadata),
-        "url": action.url,
-        "method": action.method,
-        "headers": dict(action.headers),
-        "body": action.body_json,
-        "timeout_ms": ms(action.timeout),
+        **_action_to(definition.action),
         **_baseline_to(baseline),
         "min_interval_ms": ms(bounds.min_interval),
         "max_interval_ms": ms(bounds.max_interval),
@@ -117,8 +116,6 @@ def definition_to(definition: Definition) -> dict[str, Any]:
         "may_pause": definition.authority.pause,
         "planner": definition.planner.value,
         "store_responses": definition.store_responses,
-        "secret_headers": dict(action.sealed_headers),
-        "secret_body": action.sealed_body,
     }
 
 
@@ -126,15 +123,7 @@ def definition_from(row: Row) -> Definition:
     """Read a definition."""
     return Definition(
         name=row["name"],
-        action=HttpAction(
-            url=row["url"],
-            method=row["method"],
-            headers=row["headers"],
-            body_json=row["body"],
-            timeout=row["timeout_ms"] * _MS,
-            sealed_headers=row["secret_headers"],
-            sealed_body=row["secret_body"],
-        ),
+        action=_action_from(row),
         baseline=_baseline_from(row),
         version=row["version"],
         key=row["key"],
@@ -510,6 +499,59 @@ def session_from(row: Row) -> Session:
         woken_by=row["woken_by"],
         mode=PlannerMode(row["mode"]) if row["mode"] else None,
         cost_usd=row["cost_usd"],
+    )
+
+
+def entry_to(entry: Entry) -> dict[str, Any]:
+    """Write the columns of a line of history."""
+    return {
+        **key(entry.tenant_id, entry.job_id),
+        "id": entry.id,
+        "at": entry.at,
+        "what": entry.what,
+        "version": entry.version,
+        "actor": entry.actor,
+        "reason": clean(entry.reason),
+        "changed": list(entry.changed),
+    }
+
+
+def entry_from(row: Row) -> Entry:
+    """Read a line of history."""
+    plain = ("id", "tenant_id", "job_id", "at", "what", "version", "actor", "reason")
+    return Entry(**{name: row[name] for name in plain}, changed=tuple(row["changed"]))
+
+
+def _action_to(action: Action) -> dict[str, Any]:
+    """Write an action's columns. A target has no URL: an empty one, which no release before it would send to."""
+    if isinstance(action, TargetAction):
+        columns: dict[str, Any] = {"url": "", "method": "GET", "headers": {}, "body": None}
+        columns |= {"secret_headers": {}, "secret_body": None}
+        return {**columns, "target": action.target, "payload": action.payload, "timeout_ms": ms(action.timeout)}
+    return {
+        "url": action.url,
+        "method": action.method,
+        "headers": dict(action.headers),
+        "body": action.body_json,
+        "secret_headers": dict(action.sealed_headers),
+        "secret_body": action.sealed_body,
+        "timeout_ms": ms(action.timeout),
+        "target": None,
+        "payload": None,
+    }
+
+
+def _action_from(row: Row) -> Action:
+    if row["target"] is not None:
+        return TargetAction(row["target"], row["payload"], row["timeout_ms"] * _MS)
+    return HttpAction(
+        url=row["url"],
+        method=row["method"],
+        headers=row["headers"],
+        body_json=row["body"],
+        timeout=row["timeout_ms"] * _MS,
+        sealed_headers=row["secret_headers"],
+        sealed_body=row["secret_body"],
     )
 
 

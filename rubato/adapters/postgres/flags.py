@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.errors import NotFound
 from core.modes import EVERYBODY
 from core.ports.flags import Flag, FlagChange
-from rubato.adapters.postgres import tables
+from rubato.adapters.postgres import planning_tables as tables
 from rubato.adapters.postgres.engine import transaction
 
 # The old row is locked first: of two who turn the same switch at once, the second sees what the first has set.

@@ -221,6 +221,14 @@ HELD_BY = """
     WHERE s.ready_at > statement_timestamp() AND s.lease_worker = $1 AND s.lease_until > statement_timestamp()
     """
 
+# Jobs whose lease ended that long ago with a run in it, and that nobody could claim since (a suspended tenant's, say).
+STALE = """
+    SELECT s.tenant_id, s.job_id FROM schedules s
+    WHERE s.ready_at <= statement_timestamp() - $1::interval AND s.lease_until <= statement_timestamp() - $1::interval
+      AND s.lease_run_id <> ''
+    ORDER BY s.ready_at LIMIT $2
+    """
+
 # Put off jobs that were just given back: not before this long.
 HOLD_BACK = f"""
     UPDATE schedules s SET ready_at = statement_timestamp() + $4

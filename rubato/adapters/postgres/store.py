@@ -15,6 +15,7 @@ from core.entities import (
     Attempt,
     Decision,
     Definition,
+    Entry,
     Hint,
     HintState,
     Job,
@@ -54,6 +55,7 @@ from rubato.adapters.postgres.changes import (
     change_many,
     decision_row,
     insert_decisions,
+    insert_entries,
     insert_job,
     job_from,
     put_attempts,
@@ -116,8 +118,8 @@ class PostgresStore:
             raise NotFound(f"There is no tenant {tenant_id}.")
         return found[tenant_id]
 
-    async def add_job(self, job: Job, decision: Decision) -> None:
-        """Store a new job with its first definition and decision, and wake the workers."""
+    async def add_job(self, job: Job, decision: Decision, entry: Entry | None = None) -> None:
+        """Store a new job with its first definition, decision and line of history, and wake the workers."""
         async with linked(self._engine) as link:
             await link.execute(queries.REGISTER_IN_TURN, job.tenant_id)
             room = await link.fetchrow(queries.ROOM, job.tenant_id)
@@ -125,6 +127,7 @@ class PostgresStore:
                 raise JobsLimitReached(room["max_jobs"])
             await insert_job(link, job)
             await insert_decisions(link, [decision_row(job, decision, "registration")])
+            await insert_entries(link, [entry] if entry is not None else [])
             await link.execute(queries.WAKE)
 
     async def room(self, tenant_id: str) -> int:
@@ -323,6 +326,12 @@ class PostgresStore:
                 await link.execute(queries.WAKE)
 
         await self.change_many(work, known={}, after=after)
+
+    async def stale(self, *, lapsed_for: timedelta, limit: int) -> list[JobRef]:
+        """Return jobs whose lease ended so long ago with a run in it."""
+        async with linked(self._engine) as link:
+            rows = await link.fetch(queries.STALE, lapsed_for, limit)
+        return [JobRef(row["tenant_id"], row["job_id"]) for row in rows]
 
     async def add_attempts(self, attempts: Sequence[Attempt]) -> None:
         """Record attempts that did not become their run's outcome."""

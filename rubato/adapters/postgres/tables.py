@@ -13,21 +13,17 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Date,
-    DateTime,
     Double,
     ForeignKeyConstraint,
-    Identity,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     SmallInteger,
     Table,
     Text,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 from core.entities import (
     Author,
@@ -44,20 +40,10 @@ from core.entities import (
     Trigger,
 )
 from core.sessions import Outcome
+from rubato.adapters.postgres import planning_tables  # noqa: F401 - they stand in the same metadata
+from rubato.adapters.postgres.columns import Identifier, Instant, Json
+from rubato.adapters.postgres.columns import metadata as metadata
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-Identifier = Text(collation="C")
-Instant = DateTime(timezone=True)
-Json = JSONB(none_as_null=True)
 _EVERY_SCOPE = '["jobs:read", "jobs:write", "keys:write", "metrics:read", "admin"]'  # of keys older than scopes
 
 
@@ -245,6 +231,8 @@ job_versions = Table(
     Column("headers", Json, nullable=False),
     Column("body", Json),
     Column("timeout_ms", BigInteger, nullable=False),
+    Column("target", Text),
+    Column("payload", Json),
     Column("baseline_kind", Text, nullable=False),
     Column("cron_expression", Text),
     Column("timezone", Text),
@@ -280,6 +268,32 @@ job_versions = Table(
     _one_of("catchup", Catchup, "catchup"),
     _one_of("delivery", Delivery, "delivery"),
     _one_of("planner", PlannerMode, "planner"),
+    CheckConstraint("(target IS NULL) = (url <> '')", name="one_action"),
+    CheckConstraint("target IS NOT NULL OR payload IS NULL", name="payload_has_target"),
+    Index(
+        "ix_job_versions_target",
+        "tenant_id",
+        "target",
+        "baseline_kind",
+        postgresql_where=text("target IS NOT NULL"),
+    ),
+    Index("ix_job_versions_key", "tenant_id", "key", "version", postgresql_where=text("target IS NOT NULL")),
+)
+
+job_history = Table(
+    "job_history",
+    metadata,
+    Column("tenant_id", Identifier, primary_key=True),
+    Column("bucket", SmallInteger, primary_key=True),
+    Column("job_id", Identifier, primary_key=True),
+    Column("id", Identifier, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("actor", Identifier),
+    Column("reason", Text),
+    Column("changed", Json, nullable=False),
+    ForeignKeyConstraint(["tenant_id", "bucket", "job_id"], ["jobs.tenant_id", "jobs.bucket", "jobs.id"]),
 )
 
 schedules = Table(
@@ -520,83 +534,6 @@ sessions = Table(
     ForeignKeyConstraint(["tenant_id", "bucket", "job_id"], ["jobs.tenant_id", "jobs.bucket", "jobs.id"]),
     _one_of("outcome", Outcome, "outcome"),
     Index("ix_sessions_tenant", "tenant_id", "id"),
-)
-
-quota_windows = Table(
-    "quota_windows",
-    metadata,
-    Column("tenant_id", Identifier, primary_key=True),
-    Column("name", Text, primary_key=True),
-    Column("scope", Identifier, primary_key=True),
-    Column("opened_at", Instant, primary_key=True),
-    Column("closes_at", Instant, nullable=False),
-    Column("used", BigInteger, nullable=False, server_default=text("0")),
-    Column("reserved", BigInteger, nullable=False, server_default=text("0")),
-    ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
-    Index("ix_quota_windows_jobs", "closes_at", postgresql_where=text("scope <> ''")),
-    Index("ix_quota_windows_open", "closes_at", postgresql_where=text("scope = ''")),
-)
-
-quota_reservations = Table(
-    "quota_reservations",
-    metadata,
-    Column("tenant_id", Identifier, primary_key=True),
-    Column("id", Identifier, primary_key=True),
-    Column("job_id", Identifier, nullable=False),
-    Column("tokens", BigInteger, nullable=False),
-    Column("opened_day", Instant, nullable=False),
-    Column("opened_month", Instant, nullable=False),
-    Column("opened_hour", Instant, nullable=False),
-    Column("expires_at", Instant, nullable=False),
-    ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
-    Index("ix_quota_reservations_expires", "expires_at"),
-)
-
-_CEILINGS = "'tokens_per_day', 'tokens_per_month', 'sessions_per_day', 'sessions_per_month'"
-
-quota_ceilings = Table(
-    "quota_ceilings",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("value", BigInteger, nullable=False),
-    CheckConstraint(f"name IN ({_CEILINGS})", name="name"),
-    CheckConstraint("value >= 0", name="value"),
-)
-
-quota_ceiling_windows = Table(
-    "quota_ceiling_windows",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("opened_at", Instant, primary_key=True),
-    Column("closes_at", Instant, nullable=False),
-    Column("used", BigInteger, nullable=False, server_default=text("0")),
-    Column("reserved", BigInteger, nullable=False, server_default=text("0")),
-)
-
-flags = Table(
-    "flags",
-    metadata,
-    Column("scope", Identifier, primary_key=True),
-    Column("name", Text, primary_key=True),
-    Column("value", Text, nullable=False),
-    Column("changed_at", Instant, nullable=False),
-    Column("changed_by", Text, nullable=False),
-    Column("reason", Text),
-    CheckConstraint("name <> 'planner' OR value IN ('off', 'shadow', 'on')", name="planner"),
-)
-
-flag_changes = Table(
-    "flag_changes",
-    metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("scope", Identifier, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("old_value", Text),
-    Column("new_value", Text, nullable=False),
-    Column("changed_at", Instant, nullable=False),
-    Column("changed_by", Text, nullable=False),
-    Column("reason", Text),
-    Index("ix_flag_changes_scope", "scope", "id"),
 )
 
 idempotency_keys = Table(

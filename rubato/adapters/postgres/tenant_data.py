@@ -22,6 +22,7 @@ _TYPES = {"tenants": "tenant", "job_versions": "jobVersion", "api_keys": "apiKey
     "quota_windows": "quotaWindow",
     "quota_reservations": "quotaReservation",
     "flag_changes": "flagChange",
+    "job_history": "jobHistory",
 }
 _LEFT_OUT = "ARRAY['hash', 'lookup', 'secret_body', 'sealed']"
 _OWNED = [table for table in metadata.sorted_tables if access.owner_column(table) not in (None, "id")]
