@@ -1,4 +1,7 @@
-"""The command line. Exit codes: 0 done, 1 failure, 2 usage or configuration (the message names what to change)."""
+"""The command line: what runs the service. What speaks to one is in `rubato.commands`.
+
+Exit codes: 0 done, 1 failure, 2 usage or configuration (the message names what to change), 3 differences (`apply`).
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -9,6 +12,7 @@ import typer
 from core.errors import ConfigurationError, RubatoError, SecretLostError
 from rubato.adapters.logs import configure_logs, report_failure
 from rubato.cli_evals import evaluating
+from rubato.commands import decisions, doctor, gitops, hints, jobs, keys, mcp, quota, runs, sessions
 from rubato.settings import Loaded, Settings, load, render_table, render_values
 
 Answer = TypeVar("Answer")
@@ -17,11 +21,22 @@ app = typer.Typer(
     name="rubato",
     help="An adaptive scheduler for HTTP jobs.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 config = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
 app.add_typer(config, name="config")
+for noun in (jobs, runs, hints, sessions, keys):
+    app.add_typer(noun.app, name=noun.__name__.rpartition(".")[2])
+for verb in (
+    doctor.doctor,
+    decisions.explain,
+    decisions.forecast,
+    gitops.apply,
+    gitops.schema,
+    quota.quota,
+    mcp.mcp,
+):
+    app.command()(verb)
 admin = typer.Typer(help="An operator's errands.", no_args_is_help=True)
 app.add_typer(admin, name="admin")
 planning = typer.Typer(help="Switch planning, and bound its cost.", no_args_is_help=True)
@@ -31,6 +46,7 @@ app.add_typer(operations, name="ops")
 app.add_typer(evaluating, name="eval")
 export = typer.Typer(help="Take data out.", no_args_is_help=True)
 app.add_typer(export, name="export")
+export.command("jobs")(gitops.export)
 
 
 @app.command()

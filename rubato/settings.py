@@ -57,6 +57,16 @@ class Settings(BaseModel):
         "`rubato dev` starts its own server without it.",
     )
     port: int = Field(3000, ge=1, le=65535, alias="PORT", description="Port of the API and the page.")
+    url: str | None = Field(
+        None,
+        alias="RUBATO_URL",
+        description="The service that commands and the MCP server speak to; this machine's `PORT` unless set.",
+    )
+    api_key: SecretStr | None = Field(
+        None,
+        alias="RUBATO_API_KEY",
+        description="The key that they send; on this machine the one that `rubato dev` keeps, unless set.",
+    )
     host: str = Field("127.0.0.1", alias="RUBATO_HOST", description="Address that API and worker listen on.")
     environment: Literal["development", "staging", "production"] = Field(
         "development", alias="RUBATO_ENV", description="Outside `development` secrets must be set."

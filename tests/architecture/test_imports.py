@@ -52,6 +52,9 @@ def test_every_contract_is_kept(copy: Path) -> None:
         ("rubato/wiring.py", "import httptools", "the HTTP client only in adapters/http"),
         ("rubato/adapters/http/message.py", "import httpx2", "no other HTTP client in adapters/http"),
         ("rubato/adapters/postgres/codec.py", "import rubato.adapters.memory", "postgres and memory never import"),
+        ("rubato/client/models.py", "import core.entities", "the client imports nothing else of Rubato"),
+        ("rubato/mcp/tools.py", "import rubato.settings", "the MCP server imports the client and nothing else"),
+        ("rubato/commands/jobs.py", "import api.app", "commands speak to a service over its REST API"),
         ("worker/loops.py", "import evals", "nobody but the command line imports evals"),
     ],
 )

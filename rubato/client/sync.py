@@ -1,0 +1,240 @@
+"""The synchronous client, rendered from `aio.py` by `python -m rubato.client.twin`; edit there."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx2
+from tenacity import Retrying
+
+from rubato.client import calls
+from rubato.client.calls import Call, Item, Page
+from rubato.client.exchange import TIMEOUT_S, base_headers, call_headers, request_options, result, unreachable
+from rubato.client.models import (
+    ApiKey,
+    Explanation,
+    Forecast,
+    Health,
+    Hint,
+    Job,
+    Quota,
+    Run,
+    Session,
+    Simulation,
+    Version,
+)
+from rubato.client.retrying import Retries
+from rubato.client.specs import HintSpec, JobSpec, KeySpec
+
+Result = TypeVar("Result")
+
+
+class Client:
+    """A client of one service with one key. Close it, or use it as a context.
+
+    Every method raises `rubato.client.ClientError`. What may be sent again is, as `retries` says; a POST carries an
+    idempotency key of its own, so that it is carried out once however often it is sent.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None = None,
+        *,
+        retries: Retries | None = None,
+        timeout_s: float = TIMEOUT_S,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._retries = retries or Retries()
+        self._http = httpx2.Client(
+            base_url=self.url, headers=base_headers(api_key), timeout=timeout_s, transport=transport
+        )
+
+    def __enter__(self) -> Self:
+        """Use it as a context."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
+    def create_job(self, job: JobSpec, *, validate_only: bool = False, idempotency_key: str | None = None) -> Job:
+        """Register a job; with `validate_only`, say what would be."""
+        return self.send(calls.create_job(job, validate_only=validate_only), idempotency_key)
+
+    def put_job_by_key(
+        self, key: str, job: JobSpec, *, if_version: int | None = None, validate_only: bool = False
+    ) -> Job:
+        """Make the job with this key be so: what the spec leaves out gets its default."""
+        return self.send(calls.put_job_by_key(key, job, if_version=if_version, validate_only=validate_only))
+
+    def list_jobs(
+        self,
+        *,
+        status: str | None = None,
+        group: str | None = None,
+        key: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Iterator[Job]:
+        """Iterate over jobs, newest first, page after page."""
+        return self._pages(calls.list_jobs(status=status, group=group, key=key, labels=labels))
+
+    def get_job(self, job_id: str) -> Job:
+        """Read a job."""
+        return self.send(calls.get_job(job_id))
+
+    def update_job(
+        self,
+        job_id: str,
+        changes: Mapping[str, Any],
+        *,
+        if_version: int | None = None,
+        validate_only: bool = False,
+    ) -> Job:
+        """Apply a merge-patch: None clears, what is not named stays; `if_version` refuses any other version."""
+        return self.send(calls.update_job(job_id, changes, if_version=if_version, validate_only=validate_only))
+
+    def delete_job(self, job_id: str, *, if_version: int | None = None) -> None:
+        """Delete a job; its runs stay readable."""
+        self.send(calls.delete_job(job_id, if_version=if_version))
+
+    def list_job_versions(self, job_id: str) -> list[Version]:
+        """Return every version of a job's definition, newest first."""
+        return list((self.send(calls.list_job_versions(job_id))).items)
+
+    def pause_job(
+        self,
+        job_id: str,
+        *,
+        until: datetime | None = None,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Pause until an instant, or until resumed."""
+        return self.send(calls.pause_job(job_id, until=until, reason=reason), idempotency_key)
+
+    def resume_job(self, job_id: str, *, idempotency_key: str | None = None) -> Job:
+        """End every pause of a job."""
+        return self.send(calls.resume_job(job_id), idempotency_key)
+
+    def run_job(self, job_id: str, *, idempotency_key: str | None = None) -> Run:
+        """Ask for a run at once; while one is active the answer is a skipped run."""
+        return self.send(calls.run_job(job_id), idempotency_key)
+
+    def test_job(self, job_id: str, *, idempotency_key: str | None = None) -> Run:
+        """Dispatch a job once, leaving its schedule alone."""
+        return self.send(calls.test_job(job_id), idempotency_key)
+
+    def plan_job(self, job_id: str, *, idempotency_key: str | None = None) -> Session:
+        """Ask the planner now."""
+        return self.send(calls.plan_job(job_id), idempotency_key)
+
+    def list_runs(
+        self,
+        job_id: str | None = None,
+        *,
+        status: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[Run]:
+        """Iterate over runs, newest slot first: one job's, or everything's."""
+        return self._pages(calls.list_runs(job_id, status=status, since=since, until=until))
+
+    def get_run(self, run_id: str) -> Run:
+        """Read a run with its decision."""
+        return self.send(calls.get_run(run_id))
+
+    def cancel_run(self, run_id: str, *, idempotency_key: str | None = None) -> Run:
+        """Cancel a run that has not ended."""
+        return self.send(calls.cancel_run(run_id), idempotency_key)
+
+    def list_hints(self, job_id: str | None = None, *, state: str = "active") -> Iterator[Hint]:
+        """Iterate over hints, newest first; `state` is `active` or `all`."""
+        return self._pages(calls.list_hints(job_id, state=state))
+
+    def create_hint(self, job_id: str, hint: HintSpec, *, idempotency_key: str | None = None) -> Hint:
+        """Propose a tempo as a person."""
+        return self.send(calls.create_hint(job_id, hint), idempotency_key)
+
+    def clear_hints(self, job_id: str) -> None:
+        """Clear a job's hints, all but a person's pause."""
+        self.send(calls.clear_hints(job_id))
+
+    def clear_hint(self, job_id: str, hint_id: str) -> None:
+        """Clear one hint."""
+        self.send(calls.clear_hint(job_id, hint_id))
+
+    def explain_job(self, job_id: str) -> Explanation:
+        """Say why it will run when it will."""
+        return self.send(calls.explain_job(job_id))
+
+    def forecast_job(self, job_id: str, *, hours: int = 24, limit: int = 500) -> Forecast:
+        """Say when it will run, if each run succeeds and no new hint comes."""
+        return self.send(calls.forecast_job(job_id, hours=hours, limit=limit))
+
+    def simulate_hint(self, job_id: str, hint: HintSpec, *, idempotency_key: str | None = None) -> Simulation:
+        """Say what a hint would change; nothing is written."""
+        return self.send(calls.simulate_hint(job_id, hint), idempotency_key)
+
+    def list_sessions(self, job_id: str | None = None) -> Iterator[Session]:
+        """Iterate over planner sessions, newest first."""
+        return self._pages(calls.list_sessions(job_id))
+
+    def get_session(self, session_id: str) -> Session:
+        """Read a session with its whole conversation."""
+        return self.send(calls.get_session(session_id))
+
+    def get_quota(self) -> Quota:
+        """Say what the planner may still use."""
+        return self.send(calls.get_quota())
+
+    def get_health(self) -> Health:
+        """Say whether the service is up; needs no key."""
+        return self.send(calls.get_health())
+
+    def create_api_key(self, key: KeySpec) -> ApiKey:
+        """Make a key; its value is in this answer and nowhere else. It is not sent twice."""
+        return self.send(calls.create_api_key(key))
+
+    def list_api_keys(self) -> list[ApiKey]:
+        """Return one's keys."""
+        return self.send(calls.list_api_keys())
+
+    def get_api_key(self, key_id: str) -> ApiKey:
+        """Read a key, without its value."""
+        return self.send(calls.get_api_key(key_id))
+
+    def delete_api_key(self, key_id: str) -> None:
+        """End a key."""
+        self.send(calls.delete_api_key(key_id))
+
+    def send(self, call: Call[Result], idempotency_key: str | None = None, *, cursor: str | None = None) -> Result:
+        """Send a call, again where that is safe and of use, and return its result."""
+        options = request_options(call, call_headers(call, idempotency_key), cursor)
+        for attempt in Retrying(**self._retries.options(is_repeatable=call.is_repeatable)):
+            with attempt:
+                return result(call, self._exchange(call, options))
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _exchange(self, call: Call[Any], options: Mapping[str, Any]) -> httpx2.Response:
+        try:
+            return self._http.request(call.method, call.path, **options)
+        except httpx2.TransportError as error:
+            raise unreachable(self.url, error) from error
+
+    def _pages(self, call: Call[Page[Item]]) -> Iterator[Item]:
+        cursor: str | None = None
+        while True:
+            page = self.send(call, cursor=cursor)
+            yield from page.items
+            if page.next_cursor is None:
+                return
+            cursor = page.next_cursor
