@@ -13,7 +13,7 @@ from core.ports.accounts import Principal
 from core.ports.ids import Ids
 from core.ports.store import Page
 from rubato.adapters.postgres.engine import transaction
-from rubato.adapters.postgres.tables import audit_entries
+from rubato.adapters.postgres.identity_tables import audit_entries
 
 
 class PostgresAudit:

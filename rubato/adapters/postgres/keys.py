@@ -15,7 +15,7 @@ from core.ports.ids import Ids
 from rubato.adapters.postgres.accounts import hashed
 from rubato.adapters.postgres.codec import ms, span
 from rubato.adapters.postgres.engine import transaction
-from rubato.adapters.postgres.tables import api_keys
+from rubato.adapters.postgres.identity_tables import api_keys
 
 
 class PostgresKeys:

@@ -14,7 +14,7 @@ from core.ports.accounts import Principal
 from core.ports.ids import Ids
 from rubato.adapters.postgres.accounts import hashed
 from rubato.adapters.postgres.engine import transaction
-from rubato.adapters.postgres.tables import api_keys, invitations, sign_ins, users
+from rubato.adapters.postgres.identity_tables import api_keys, invitations, sign_ins, users
 
 
 class PostgresMembers:

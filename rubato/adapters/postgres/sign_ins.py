@@ -14,7 +14,7 @@ from core.ports.accounts import Principal, SignedIn
 from core.ports.ids import Ids
 from rubato.adapters.postgres.accounts import hashed
 from rubato.adapters.postgres.engine import transaction
-from rubato.adapters.postgres.tables import audit_entries
+from rubato.adapters.postgres.identity_tables import audit_entries
 
 ATTEMPT = timedelta(minutes=10)  # to the provider and back
 IDLE, ABSOLUTE = timedelta(days=7), timedelta(days=30)  # how long a sign-in lasts unused, and at all
