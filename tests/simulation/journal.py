@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from core.entities import Attempt, Hint, Job, Run
+from core.entities import Attempt, Job
 from core.ports.clock import Clock
 from core.ports.ids import Ids
+from rubato.adapters.memory.rows import Hints, Runs
 from rubato.adapters.memory.store import MemoryStore
 
 
@@ -50,6 +51,19 @@ class Table(dict[Any, Any]):
         return self[key]
 
 
+class JournaledRuns(Table, Runs):
+    """Runs, remembering."""
+
+    def discard(self, run_id: str) -> None:
+        if run_id in self:
+            self._note(run_id)
+        super().discard(run_id)
+
+
+class JournaledHints(Table, Hints):
+    """Hints, remembering."""
+
+
 class JournaledStore(MemoryStore):
     """The memory store itself, its tables journaled."""
 
@@ -58,6 +72,6 @@ class JournaledStore(MemoryStore):
     def __init__(self, clock: Clock, ids: Ids) -> None:
         super().__init__(clock, ids)
         self._jobs: dict[str, Job] = Table()
-        self._runs: dict[str, Run] = Table()
-        self._hints: dict[str, Hint] = Table()
+        self._runs = JournaledRuns()
+        self._hints = JournaledHints()
         self._attempts: dict[tuple[str, str, int], Attempt] = Table()

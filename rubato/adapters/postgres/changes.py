@@ -24,10 +24,10 @@ from rubato.adapters.postgres.codec import (
     run_to,
     schedule_from,
     schedule_to,
-    session_to,
 )
 from rubato.adapters.postgres.engine import Link, to_json
 from rubato.adapters.postgres.rules import DELETE_RULES, PUT_RULES, Rulebooks, rule_to
+from rubato.adapters.postgres.session_codec import session_to
 from rubato.adapters.postgres.steps import is_step, write_steps
 
 _QUIET = frozenset({"begin", "run", "misfire", "unpark", "park", "release"})  # the hot path never wakes anybody

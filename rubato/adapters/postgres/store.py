@@ -70,13 +70,12 @@ from rubato.adapters.postgres.codec import (
     key,
     run_from,
     run_to,
-    session_from,
-    session_to,
 )
 from rubato.adapters.postgres.contexts import gate_counts, latest_decision, of_job, planning_context, steered_jobs
 from rubato.adapters.postgres.engine import CALL_S, Link, LostRaceError, link_of, linked, transaction
 from rubato.adapters.postgres.listing import job_rows, listed_job, visible
 from rubato.adapters.postgres.rules import one_rule, rules_of
+from rubato.adapters.postgres.session_codec import session_from, session_to
 
 _ATTEMPTS = 3  # at a transaction that lost against another
 _AT_A_TIME = 16  # claims made of rows before the event loop gets a turn: others' slots come meanwhile
