@@ -20,7 +20,7 @@ import core.usecases.settle
 import rubato.adapters.memory.store
 import worker.loops
 import worker.service
-from core.entities import Authority, Hint, HintState, Job, Run, RunStatus, Schedule
+from core.entities import Authority, Hint, HintState, HttpAction, Job, Run, RunStatus, Schedule
 from core.hints import end
 from core.ports.store import Change, Snapshot
 from core.reschedule import EndedSlot
@@ -207,8 +207,8 @@ def nothing_is_sent(patch: Patch) -> None:
 def the_webhook_id_names_the_attempt(patch: Patch) -> None:
     request = core.usecases.sending._request
 
-    def numbered(job: Job, run: Run) -> Any:
-        made = request(job, run)
+    def numbered(job: Job, run: Run, action: HttpAction) -> Any:
+        made = request(job, run, action)
         return made._replace(webhook_id=f"{made.webhook_id}-{run.attempt}")
 
     patch.setattr(core.usecases.sending, "_request", numbered)
@@ -266,8 +266,11 @@ def bounds_bind_nobody(patch: Patch) -> None:
 
 def everything_is_granted(patch: Patch) -> None:
     everything = Authority(tighten=True, relax=True, pause=True)
-    generous = property(lambda self: replace(self.job.definition, authority=everything))
-    patch.setattr(core.governor._Deliberation, "definition", generous)
+
+    def generous(self: core.governor._Deliberation) -> None:
+        self.definition, self.schedule = replace(self.job.definition, authority=everything), self.job.schedule
+
+    patch.setattr(core.governor._Deliberation, "__post_init__", generous)
 
 
 def a_planner_clears_a_persons_hints(patch: Patch) -> None:
@@ -278,7 +281,10 @@ def a_planner_clears_a_persons_hints(patch: Patch) -> None:
 
 
 def a_planner_outranks_a_person(patch: Patch) -> None:
-    patch.setattr("core.hints._AUTHORS", tuple(reversed(core.hints._AUTHORS)))
+    by_kind = {kind: rank for rank, kind in enumerate(core.hints._KINDS)}
+    by_author = {author: rank for rank, author in enumerate(reversed(core.hints._AUTHORS))}
+    ranks = {(author, kind): (by_author[author], by_kind[kind]) for author, kind in core.hints._RANK}
+    patch.setattr("core.hints._RANK", ranks)
 
 
 # going on
