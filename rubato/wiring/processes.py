@@ -91,32 +91,34 @@ async def run_worker(settings: Settings, *, only: str | None) -> None:
     """Run what is due, and plan, until a signal; `only`: `run` or `plan`."""
     _collect_garbage_seldom()
     require_keys(settings)
-    async with (
-        core(settings, database_url(settings), application="rubato worker") as shared,
-        worker(shared, only=only) as supervisor,
-        signals() as taken,
-    ):
+    async with core(settings, database_url(settings), application="rubato worker") as shared:
         await require_schema(shared.login, access.ENGINE)
+        async with worker(shared, only=only) as supervisor, signals() as taken:
+            await _work(shared, supervisor, taken, only=only)
 
-        async def is_ready() -> bool:
-            try:
-                await shared.store.now()
-            except Unavailable:
-                return False
-            return supervisor.is_ready
 
-        app = StatusApp(
-            is_ready,
-            shared.telemetry.exposition(partial(figures, shared.duties, shared.store)),
-            metrics_public=settings.metrics_public,
-        )
-        bound = worker_socket(settings)
-        async with serving(app, bound):
-            await supervisor.start()
-            url = f"http://{settings.host}:{port_of(bound)}/readyz"
-            log.info("worker is up", only=only or "run and plan", status=url)
-            await taken.stop.wait()
-            await supervisor.stop(taken.force)
+async def _work(shared: Core, supervisor: Supervisor, taken: Signals, *, only: str | None) -> None:
+    settings = shared.settings
+
+    async def is_ready() -> bool:
+        try:
+            await shared.store.now()
+        except Unavailable:
+            return False
+        return supervisor.is_ready
+
+    app = StatusApp(
+        is_ready,
+        shared.telemetry.exposition(partial(figures, shared.duties, shared.store)),
+        metrics_public=settings.metrics_public,
+    )
+    bound = worker_socket(settings)
+    async with serving(app, bound):
+        await supervisor.start()
+        url = f"http://{settings.host}:{port_of(bound)}/readyz"
+        log.info("worker is up", only=only or "run and plan", status=url)
+        await taken.stop.wait()
+        await supervisor.stop(taken.force)
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,7 +146,7 @@ def test_r37_a_deleted_job_is_never_claimed_and_its_history_stays_readable(api: 
     assert ask(api, "DELETE", f"/jobs/{job}").status == 204
     assert ask(api, "GET", f"/jobs/{job}").status == 404
     claims = api.wait(api.worker.claim("w9", limit=10, lease=timedelta(seconds=5), ahead=timedelta(days=9)))
-    assert claims.jobs == ()
+    assert job not in [claim.ref.job_id for claim in claims.jobs]
     assert run in [each["id"] for each in ask(api, "GET", f"/jobs/{job}/runs").body["data"]]
     assert ask(api, "GET", f"/runs/{run}").body["status"] == "succeeded"
 
