@@ -105,6 +105,10 @@ def skewed(folder: Path, by_s: float) -> str:
     return f"{folder}{os.pathsep}{ROOT}"
 
 
+@pytest.mark.skipif(
+    not IS_LONG and "RUBATO_TEST_ALERTS" not in os.environ,
+    reason="it induces a dozen faults, for minutes: RUBATO_TEST_ALERTS=1 makes it hurry, `make alerts` takes real durations",
+)
 @pytest.mark.timeout(6 * 3600 if IS_LONG else 900)
 def test_each_alert_fires_on_its_fault_and_clears(system: System, wrong_model: LoopbackModel, tmp_path: Path) -> None:
     """R47, R53: a real Prometheus scrapes a real deployment; induced faults fire alerts, mending clears them."""
