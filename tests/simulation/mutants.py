@@ -266,8 +266,11 @@ def bounds_bind_nobody(patch: Patch) -> None:
 
 def everything_is_granted(patch: Patch) -> None:
     everything = Authority(tighten=True, relax=True, pause=True)
-    generous = property(lambda self: replace(self.job.definition, authority=everything))
-    patch.setattr(core.governor._Deliberation, "definition", generous)
+
+    def generous(self: core.governor._Deliberation) -> None:
+        self.definition, self.schedule = replace(self.job.definition, authority=everything), self.job.schedule
+
+    patch.setattr(core.governor._Deliberation, "__post_init__", generous)
 
 
 def a_planner_clears_a_persons_hints(patch: Patch) -> None:
@@ -278,7 +281,10 @@ def a_planner_clears_a_persons_hints(patch: Patch) -> None:
 
 
 def a_planner_outranks_a_person(patch: Patch) -> None:
-    patch.setattr("core.hints._AUTHORS", tuple(reversed(core.hints._AUTHORS)))
+    by_kind = {kind: rank for rank, kind in enumerate(core.hints._KINDS)}
+    by_author = {author: rank for rank, author in enumerate(reversed(core.hints._AUTHORS))}
+    ranks = {(author, kind): (by_author[author], by_kind[kind]) for author, kind in core.hints._RANK}
+    patch.setattr("core.hints._RANK", ranks)
 
 
 # going on
