@@ -1,9 +1,10 @@
 """The whole loop on fakes and the memory store: a house for use-case tests."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 from core.entities import (
     Authority,
@@ -53,26 +54,48 @@ def interval_proposal(seconds: float, *, ttl_s: float = 600, reason: str = "beca
     )
 
 
+def instead(loop: "Loop", method: str, call: Callable[..., Awaitable[object]]) -> None:
+    """Let `call(as_it_is, *args, **kwargs)` stand for a method of the store, which it may await."""
+    inner = getattr(MemoryStore, method)
+
+    class Apart(MemoryStore):
+        __slots__ = ()
+
+    async def called(self: MemoryStore, *args: object, **kwargs: object) -> object:
+        return await call(partial(inner, self), *args, **kwargs)
+
+    setattr(Apart, method, called)
+    loop.store.__class__ = Apart  # type: ignore[assignment]  # the same store, one method apart
+
+
 def failing(loop: "Loop", method: str, errors: list[Exception], *, after: bool = False) -> list[Exception]:
     """Let a method of the store raise these, one a call, before it does anything or after it has done it all; return
     those that are left."""
-    inner, left = getattr(MemoryStore, method), list(errors)
+    left = list(errors)
 
-    class Failing(MemoryStore):
-        __slots__ = ()
-
-    async def sometimes(self: MemoryStore, *args: object, **kwargs: object) -> object:
+    async def sometimes(as_it_is: Callable[..., Awaitable[object]], *args: object, **kwargs: object) -> object:
         error = left.pop(0) if left else None
         if error is not None and not after:
             raise error
-        answer = await inner(self, *args, **kwargs)
+        answer = await as_it_is(*args, **kwargs)
         if error is not None:
             raise error
         return answer
 
-    setattr(Failing, method, sometimes)
-    loop.store.__class__ = Failing  # type: ignore[assignment]  # the same store, one method apart
+    instead(loop, method, sometimes)
     return left
+
+
+async def cramped(loop: "Loop") -> None:
+    """Let the worker, with room for one request, have one out and hold claims of three others."""
+    for _ in range(4):
+        await loop.register(definition(every_s=600))
+    worker = loop.worker
+    worker.batch_size = 1
+    worker.__post_init__()
+    worker._pace._rate = 1000.0
+    await loop.send()
+    assert worker.held == 3
 
 
 @dataclass

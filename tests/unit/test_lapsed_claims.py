@@ -9,9 +9,7 @@ import pytest
 from core.entities import Delivery, Job, RunStatus
 from core.errors import Unavailable
 from core.ports.store import JobRef
-from core.usecases.run_due import RunDue
-from rubato.adapters.memory.store import MemoryStore
-from tests.unit.loop import TENANT, Loop, definition, failing
+from tests.unit.loop import TENANT, Loop, cramped, definition, failing, instead
 
 RARE_S = 600
 LEASE = timedelta(seconds=60)
@@ -23,19 +21,6 @@ async def left_behind(loop: Loop, *jobs: Job, lease: timedelta = LEASE) -> None:
     claims = await loop.store.claim("dead", limit=10, lease=lease)
     assert len(claims.jobs) == len(jobs)
     loop.clock.advance(lease.total_seconds() + 0.2)
-
-
-async def cramped(loop: Loop, claims: int = 4) -> RunDue:
-    """Return a worker with room for one request that has one out and holds claims of the others."""
-    for _ in range(claims):
-        await loop.register(definition(every_s=RARE_S))
-    worker = loop.worker
-    worker.batch_size = 1
-    worker.__post_init__()
-    worker._pace._rate = 1000.0
-    await loop.send()
-    assert worker.held == claims - 1
-    return worker
 
 
 async def test_a_slot_whose_worker_died_is_run_though_its_grace_has_passed_with_the_lease() -> None:
@@ -87,15 +72,12 @@ async def test_one_job_that_cannot_be_begun_does_not_hold_up_the_others() -> Non
     jobs = [await loop.register(definition(every_s=RARE_S)) for _ in range(3)]
     await left_behind(loop, *jobs, lease=timedelta(seconds=20))
 
-    class Refusing(MemoryStore):
-        __slots__ = ()
+    async def refusing(as_it_is: Any, work: Sequence[tuple[JobRef, Any]], **known: Any) -> object:
+        if any(ref.job_id == jobs[0].id for ref, _ in work):
+            raise ValueError("a row that the database refuses")
+        return await as_it_is(work, **known)
 
-        async def change_many(self, work: Sequence[tuple[JobRef, Any]], **known: Any) -> Any:
-            if any(ref.job_id == jobs[0].id for ref, _ in work):
-                raise ValueError("a row that the database refuses")
-            return await super().change_many(work, **known)
-
-    loop.store.__class__ = Refusing  # type: ignore[assignment]  # the same store, one method apart
+    instead(loop, "change_many", refusing)
     await loop.run_turn()
     await loop.run_turn()
     assert len(loop.dispatcher.sent) == 2
@@ -103,8 +85,8 @@ async def test_one_job_that_cannot_be_begun_does_not_hold_up_the_others() -> Non
 
 async def test_claims_that_could_not_be_given_back_are_still_held() -> None:
     loop = Loop()
-    worker = await cramped(loop)
-    held = worker.held
+    await cramped(loop)
+    worker, held = loop.worker, loop.worker.held
     loop.clock.advance(2.5)  # too long for a claim to be kept waiting
     left = failing(loop, "release", [Unavailable("away")])
     with pytest.raises(Unavailable):

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from core.usecases.run_due import RunDue, Turn
-from rubato.adapters.memory.store import MemoryStore
-from tests.unit.loop import Loop, definition
+from tests.unit.loop import Loop, definition, instead
 from worker.loops import UNCLAIMABLE_WAIT_S, run_service
 
 POLL = timedelta(seconds=5)
@@ -61,14 +60,11 @@ async def test_what_settles_while_a_claim_looks_is_not_slept_through() -> None:
     await service._turn()
     loop.clock.advance(POLL.total_seconds())
 
-    class Busy(MemoryStore):
-        __slots__ = ()
+    async def busy(as_it_is: Any, *args: Any, **options: Any) -> object:
+        claims = await as_it_is(*args, **options)
+        loop.worker.on_ready(1.0)  # committed just after the claim looked
+        return claims
 
-        async def claim(self, *args: Any, **options: Any) -> Any:
-            claims = await super().claim(*args, **options)
-            loop.worker.on_ready(1.0)  # committed just after the claim looked
-            return claims
-
-    loop.store.__class__ = Busy  # type: ignore[assignment]  # the same store, one method apart
+    instead(loop, "claim", busy)
     service._woken.clear()
     assert await service._turn() <= 1 or service._woken.is_set()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from core.ports.dispatcher import HttpRequest, HttpResult
 from core.ports.store import JobFilter
 from tests.unit.fakes import OK, EventLog
-from tests.unit.loop import TENANT, Loop, definition
+from tests.unit.loop import TENANT, Loop, cramped, definition
 from worker.loops import renew_service
 from worker.service import Service
 from worker.supervisor import Supervisor, signals
@@ -168,13 +168,7 @@ async def _nothing() -> float:
 
 async def with_claims_held(loop: Loop) -> tuple[Supervisor, asyncio.Event]:
     """Return a worker with one request out, three claims held, and a planner that waits for its model."""
-    for _ in range(4):
-        await loop.register(definition(every_s=600))
-    loop.worker.batch_size = 1
-    loop.worker.__post_init__()
-    loop.worker._pace._rate = 1000.0
-    await loop.send()
-    assert loop.worker.held == 3
+    await cramped(loop)
 
     async def plan() -> float:
         await asyncio.Event().wait()
