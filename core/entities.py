@@ -308,7 +308,8 @@ class Schedule:
     """The narrow, often-written half of a job.
 
     `token` rises with each claim and each revocation. `handled_through` is the last handled baseline slot.
-    `failures` counts failed *baseline* runs in a row. `edited_at` and `resumed_at` are the last edit of schedule
+    `failures` counts failed *baseline* runs in a row, for the backoff; `failed_runs` scheduled ones of every kind, for
+    people. `edited_at` and `resumed_at` are the last edit of schedule
     fields and the last resume; fires up to them are past. `counted_runs` counts towards `max_runs`. `rules_seq` rises
     with each change of the job's rules; 0: it never had one. `rule_progress` is by rule id.
     """
@@ -327,6 +328,7 @@ class Schedule:
     resumed_at: datetime | None = None
     retry_at: datetime | None = None
     failures: int = 0
+    failed_runs: int = 0
     counted_runs: int = 0
     accelerated_on: date | None = None
     accelerated_runs: int = 0

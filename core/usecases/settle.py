@@ -139,7 +139,7 @@ def settle(
     if own_slot is not None:
         changes |= after_run(snapshot.job.definition, schedule, own_slot, finished.status, now)
     elif finished.status is RunStatus.SUCCEEDED:
-        changes["failures"] = 0
+        changes |= {"failures": 0, "failed_runs": 0}
     job = evolve(snapshot.job, schedule=evolve(schedule, **changes))
     after = evolve(snapshot, job=job)
     try:
@@ -178,10 +178,12 @@ def after_run(
     definition: Definition, schedule: Schedule, slot: Slot, status: RunStatus, ended_at: datetime
 ) -> dict[str, Any]:
     """Return what the end of a slot's run changes of the schedule: the slot is handled, its outcome counted."""
-    failures, retry_at = schedule.failures, None
+    failures, failed_runs, retry_at = schedule.failures, schedule.failed_runs, None
     if status is RunStatus.SUCCEEDED:
-        failures = 0
-    elif status is RunStatus.FAILED and slot.kind is SlotKind.BASELINE:
+        failures = failed_runs = 0
+    elif status is RunStatus.FAILED:
+        failed_runs += 1
+    if status is RunStatus.FAILED and slot.kind is SlotKind.BASELINE:
         failures += 1
         if definition.retry_after_failure is not None and isinstance(definition.baseline, CronBaseline | OnceBaseline):
             retry_at = later(ended_at, definition.retry_after_failure)
@@ -191,6 +193,7 @@ def after_run(
     return {
         "slot": None,
         "failures": failures,
+        "failed_runs": failed_runs,
         "retry_at": retry_at,
         "handled_through": max(marks, default=None),
         "last_slot_at": slot.at,

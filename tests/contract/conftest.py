@@ -80,12 +80,12 @@ class House:
         done = Finished(status, status_code=200, duration_ms=3, response_excerpt="ok", response_bytes=2)
         return lambda seen: settle(seen, token=token, finished=done, cron=self.cron, ids=self.ids)
 
-    async def run_once(self) -> list[Run]:
+    async def run_once(self, status: RunStatus = RunStatus.SUCCEEDED) -> list[Run]:
         """Claim, begin and settle everything that is due."""
         settled = []
         for claim in await self.claim():
             await self.store.change(claim.ref, self.beginning(claim.token))
-            change = await self.store.change(claim.ref, self.settling(claim.token))
+            change = await self.store.change(claim.ref, self.settling(claim.token, status))
             settled.append(change.runs[0])
         return settled
 

@@ -5,9 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.entities import (
-    RunStatus,
-)
+from core.entities import RunStatus
 from core.errors import Conflict, LeaseLostError, NotFound
 from core.ports.store import Change, JobRef, RunFilter, Snapshot
 from tests.contract.conftest import House, untouched
@@ -90,6 +88,13 @@ async def test_changes_of_one_job_wait_for_each_other(house: House) -> None:
 
     await asyncio.gather(*(house.store.change(JobRef(house.tenant, job.id), count) for _ in range(20)))
     assert (await house.store.job(house.tenant, job.id)).schedule.failures == 20
+
+
+async def test_a_failed_run_lengthens_the_streak(house: House) -> None:
+    job = await house.job()
+    await house.run_once(RunStatus.FAILED)
+    schedule = (await house.store.job(house.tenant, job.id)).schedule
+    assert (schedule.failed_runs, schedule.failures) == (1, 1)
 
 
 async def test_text_that_a_database_cannot_hold_is_kept_readable(house: House) -> None:

@@ -140,6 +140,16 @@ async def test_a_streak_is_told_once_and_so_is_its_end(house: House) -> None:
     assert [event.kind for event in house.events if isinstance(event, NoticeOpened)] == ["failing", "recovered"]
 
 
+async def test_a_streak_of_runs_that_hints_asked_for_is_told_too(house: House) -> None:
+    await house.channel(events=[NoticeKind.FAILING, NoticeKind.RECOVERED])
+    job = await house.job()
+    for failures, failed_runs in ((1, 2), (1, 3), (0, 0)):
+        await house.schedule(job, f"failures = {failures}, failed_runs = {failed_runs}")
+        await house.turn()
+    assert [each["type"] for each in house.received()] == ["notice.failing", "notice.recovered"]
+    assert house.received()[0]["data"]["failures"] == 3
+
+
 async def test_a_job_that_flaps_is_told_once_in_a_while(house: House) -> None:
     await house.channel(events=[NoticeKind.FAILING])
     job = await house.job()

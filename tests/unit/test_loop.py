@@ -42,6 +42,22 @@ async def test_one_due_job_gives_one_terminal_run_and_a_next_one_that_says_why()
     assert "every 1 min" in run.decision.reason
 
 
+async def test_hinted_runs_that_fail_are_a_streak_but_no_reason_to_back_off() -> None:
+    loop = Loop()
+    job = await loop.register()
+    loop.dispatcher.plan = lambda request: HttpResult(500, 5)
+    await loop.hints.write(TENANT, job.id, HintDraft(HintKind.INTERVAL, interval=timedelta(seconds=10)))
+    for _ in range(3):
+        await loop.until_slot(job)
+        await loop.turn()
+    schedule = (await loop.job(job)).schedule
+    assert (schedule.failed_runs, schedule.failures) == (3, 1)
+    loop.dispatcher.plan = lambda request: OK
+    await loop.until_slot(job)
+    await loop.turn()
+    assert (await loop.job(job)).schedule.failed_runs == 0
+
+
 async def test_a_hint_below_the_minimum_is_clamped_and_falls_back_at_its_expiry() -> None:
     loop = Loop()
     job = await loop.register()

@@ -5,7 +5,8 @@ from dataclasses import fields
 from core.entities import Planning, Schedule
 from rubato.adapters.postgres import steps
 
-WRITTEN = {"slot", "lease", "planning", "handled_through", "last_slot_at", "last_start_at", "failures", "counted_runs"}
+WRITTEN = {"slot", "lease", "planning", "handled_through", "last_slot_at", "last_start_at", "counted_runs"}
+WRITTEN |= {"failures", "failed_runs"}
 FIXED = {"created_at"}
 PLANNING_WRITTEN = {"seq", "ready_at", "gate"}
 

@@ -58,17 +58,18 @@ _SLOW_HINTS = text(
 )
 
 # Symptoms: (tenant, channel, job, kind) that hold at this moment, for channels that want to be told of them. What holds
-# and has no open notice gets one; what has one and does not hold any more is closed; a streak that ended is told.
+# and has no open notice gets one; what has one and does not hold any more is closed; a streak that ended is told. The
+# release before this one counts baseline runs only: of the two counts the greater one is the streak.
 _FIND = text(
     """
     WITH symptoms AS MATERIALIZED (
         SELECT c.tenant_id, c.id AS channel_id, s.bucket, s.job_id,
                CASE WHEN s.status = 'parked' THEN 'parked' ELSE 'failing' END AS kind,
-               jsonb_build_object('failures', s.failures, 'reason', s.parked_reason) AS facts
+               jsonb_build_object('failures', greatest(s.failures, s.failed_runs), 'reason', s.parked_reason) AS facts
         FROM channels c
         JOIN schedules s ON s.tenant_id = c.tenant_id AND (c.job_id IS NULL OR s.job_id = c.job_id)
         WHERE s.deleted_at IS NULL AND CASE WHEN s.status = 'parked' THEN c.events @> '["parked"]'
-              ELSE s.failures >= c.failure_streak AND c.events ?| ARRAY['failing', 'recovered'] END
+              ELSE greatest(s.failures, s.failed_runs) >= c.failure_streak AND c.events ?| ARRAY['failing', 'recovered'] END
         UNION ALL
         SELECT c.tenant_id, c.id, h.bucket, h.job_id, CASE WHEN h.kind = 'pause' THEN 'paused' ELSE 'slowed' END,
                jsonb_build_object('reason', max(h.reason), 'until', max(h.until), 'interval_ms', max(h.interval_ms))
@@ -120,7 +121,7 @@ _FIND = text(
         FROM closed d
         JOIN channels c ON (c.tenant_id, c.id) = (d.tenant_id, d.channel_id)
         JOIN schedules s ON s.tenant_id = d.tenant_id AND s.job_id = d.job_id
-        WHERE d.kind = 'failing' AND s.failures = 0 AND s.deleted_at IS NULL AND c.events @> '["recovered"]'
+        WHERE d.kind = 'failing' AND s.failures = 0 AND s.failed_runs = 0 AND s.deleted_at IS NULL AND c.events @> '["recovered"]'
         LIMIT :most
     ),
     opened AS (

@@ -226,6 +226,7 @@ schedules = Table(
     Column("deleted_at", Instant),
     Column("rules_seq", BigInteger, nullable=False, server_default=text("0")),
     Column("rule_progress", Json),
+    Column("failed_runs", Integer, nullable=False, server_default=text("0")),
     ForeignKeyConstraint(["tenant_id", "bucket", "job_id"], ["jobs.tenant_id", "jobs.bucket", "jobs.id"]),
     _one_of("status", JobStatus, "status"),
     _one_of("slot_source", Source, "slot_source"),
