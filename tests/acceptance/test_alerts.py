@@ -21,7 +21,7 @@ import pytest
 from tests.acceptance.conftest import System
 from tests.acceptance.test_processes import slow_target
 from tests.loopback_model import LoopbackModel, loopback_model
-from tests.processes import ROOT, Target, free_port, serves, target, wait_for
+from tests.processes import ROOT, Target, call, free_port, serves, target, wait_for
 from tests.prometheus import Prometheus, prometheus
 
 IS_LONG = bool(os.environ.get("RUBATO_TEST_LONG"))
@@ -40,6 +40,7 @@ def hurried(rules: str) -> str:
         return round(max(int(number) * SECONDS[unit] / DIVISOR, least))
 
     rules = re.sub(r"\[(\d+)([smh])\]", lambda m: f"[{seconds(m[1], m[2], LEAST_RANGE_S)}s]", rules)
+    rules = re.sub(r"offset (\d+)([smh])", lambda m: f"offset {seconds(m[1], m[2], LEAST_RANGE_S)}s", rules)
     rules = re.sub(r"for: (\d+)([smh])", lambda m: f"for: {seconds(m[1], m[2], 1)}s", rules)
     rules = rules.replace(" > 60", f" > {seconds('60', 's', LEAST_AGE_S)}")
     return rules.replace("4 * 3600", str(seconds("4", "h", LEAST_OUTLOOK_S)))
@@ -122,8 +123,9 @@ def test_each_alert_fires_on_its_fault_and_clears(system: System, wrong_model: L
         system.start(name, "worker", "--only", "run", RUBATO_WORKER_PORT=str(ports[name]), **env)
         wait_for(f"the {name} worker", serves(f"http://127.0.0.1:{ports[name]}/readyz"), within_s=START_S)
 
-    worker("first")
     wait_for("the API", serves(f"{system.url}/readyz"), within_s=START_S)
+    assert call("GET", f"{system.url}/metrics").status == 200  # it shows the figures from now on: it outlives the worker
+    worker("first")
     scraped = {
         "rubato-api": [system.url.removeprefix("http://")],
         "rubato-worker": [f"127.0.0.1:{port}" for port in ports.values()],
@@ -198,11 +200,20 @@ def test_each_alert_fires_on_its_fault_and_clears(system: System, wrong_model: L
                 system.register(name=f"slow {number}", url=slow.url, baselineIntervalMs=3_600_000)
             wait_for("runs to be out", lambda: len(system.api("GET", "/runs?status=running").body["data"]) >= 6)
             system.processes["first"].stop(signal.SIGKILL)
-            system.register(name="waits", baselineIntervalMs=3_600_000)
+            waits = system.register(name="waits", baselineIntervalMs=3_600_000)
             fires(watch, "RubatoSchedulerStalled", "RubatoDueAgeHigh", "RubatoProcessDown")
             slow.answer.set()
             worker("second")
-            fires(watch, "RubatoLatenessHigh", "RubatoLeasesExpiring")
+
+            def be_late() -> None:
+                execute(
+                    url,
+                    "UPDATE schedules SET slot_at = now() - interval '9 s', ready_at = now() - interval '9 s' "
+                    "WHERE job_id = $1 AND lease_until IS NULL",
+                    waits["id"],
+                )
+
+            fires(watch, "RubatoLatenessHigh", "RubatoLeasesExpiring", meanwhile=be_late)
 
         clears(
             watch,
