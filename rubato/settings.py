@@ -166,6 +166,12 @@ class Settings(BaseModel):
         alias="RUBATO_HOST_IN_FLIGHT",
         description="Requests that one worker has out to one host at once; what is due beyond them waits.",
     )
+    claiming: Literal["locks", "buckets"] = Field(
+        "locks",
+        alias="RUBATO_CLAIMING",
+        description="How workers share what is due. `locks`: rows that another one locks are passed over. `buckets`: each "
+        "claims from buckets of its own, by compare-and-set; for engines on which the former is weak (docs/scale.md).",
+    )
     poll_interval_ms: int = Field(
         5000,
         ge=50,

@@ -89,6 +89,28 @@ def lease_service(runs: RunDue, events: Events) -> Service:
     return Service("leases", turn, events)
 
 
+def bucket_service(
+    runs: RunDue,
+    hold: Callable[[], Awaitable[list[int]]],
+    leave: Callable[[], Awaitable[None]],
+    wake: Callable[[], None],
+    events: Events,
+    *,
+    every: timedelta,
+) -> Service:
+    """Let the run loop claim from the buckets that this worker holds, and from none before it holds any."""
+    runs.buckets = []
+
+    async def turn() -> float:
+        held = await hold()
+        if held != runs.buckets:
+            runs.buckets = held
+            wake()
+        return every.total_seconds()
+
+    return Service("buckets", turn, events, last=leave)
+
+
 def plan_service(plans: PlanDue, events: Events, *, poll: timedelta) -> Service:
     """Plan jobs whose runs have settled."""
 

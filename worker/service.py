@@ -14,11 +14,14 @@ Turn = Callable[[], Awaitable[float]]
 
 
 class Service:
-    """Runs `turn` again and again. A turn returns how many seconds to wait before the next; `wake` ends the wait."""
+    """Runs `turn` again and again. A turn returns how many seconds to wait before the next; `wake` ends the wait.
+    `last`: done once after the last turn."""
 
-    def __init__(self, name: str, turn: Turn, events: Events) -> None:
+    def __init__(
+        self, name: str, turn: Turn, events: Events, *, last: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         self.name = name
-        self._turn, self._events = turn, events
+        self._turn, self._events, self._last = turn, events, last
         self._woken, self._stopping = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -68,6 +71,11 @@ class Service:
                 seconds = min(FAILED_WAIT_S * 2**failures, LONGEST_FAILED_WAIT_S)
                 failures = min(failures + 1, 5)
             await self._rest(seconds)
+        if self._last is not None:
+            try:
+                await self._last()
+            except Exception as error:  # noqa: BLE001 - the process ends all the same
+                self._events.emit(LoopFailed(self.name, f"{type(error).__name__}: {error}"))
 
     async def _rest(self, seconds: float) -> None:
         """Wait for the time or a wake-up, whichever comes first; others get their turn in any case."""

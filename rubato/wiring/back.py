@@ -15,6 +15,8 @@ from rubato.adapters.http.dispatcher import HttpDispatcher
 from rubato.adapters.http.isolated import IsolatedDispatcher
 from rubato.adapters.http.signing import SigningDispatcher
 from rubato.adapters.mail import SmtpMail
+from rubato.adapters.postgres import buckets
+from rubato.adapters.postgres.buckets import BucketRanges
 from rubato.adapters.postgres.migrate import ensure_partitions
 from rubato.adapters.postgres.notices import PostgresNotices
 from rubato.adapters.postgres.tenant_data import (
@@ -30,6 +32,7 @@ from rubato.wiring.planning import close, plan_due, planner_of
 from rubato.wiring.shared import Core, process_id, signing_secrets, targets_of
 from worker.loops import (
     allowance_service,
+    bucket_service,
     deliver_service,
     lease_service,
     look_service,
@@ -91,6 +94,11 @@ async def worker(shared: Core, *, only: str | None) -> AsyncIterator[Supervisor]
             runner = run_service(runs, shared.clock, shared.telemetry, poll=poll)
             listener.subscribe(runner.wake)
             services.append(runner)
+            if settings.claiming == "buckets":
+                mine = BucketRanges(shared.engine, runs.worker_id)
+                services.append(
+                    bucket_service(runs, mine.hold, mine.leave, runner.wake, shared.telemetry, every=buckets.TURN)
+                )
             services.append(renew_service(runs, shared.telemetry))
             services.append(lease_service(runs, shared.telemetry))
             notify = Notify(PostgresNotices(shared.engine), dispatcher, _mail(settings), shared.cron, shared.telemetry)

@@ -108,6 +108,7 @@ async def core(settings: Settings, url: str, *, application: str) -> AsyncIterat
                 loop_engine=loop_engine,
                 renewal_engine=renewal_engine,
                 clock=clock,
+                by_token=settings.claiming == "buckets",
             ),
             quota=PostgresQuota(engine, ids),
             flags=PostgresFlags(engine),

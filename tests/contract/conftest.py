@@ -121,17 +121,17 @@ class House:
         store.add_tenant(tenant, replace(await store.limits(tenant), suspended="unpaid"))
 
 
-@pytest.fixture(params=["memory", "postgres"])
-def place(request: pytest.FixtureRequest) -> str | None:
-    """Return the address of a fresh database, or None for a store in memory."""
+@pytest.fixture(params=["memory", "postgres", "postgres by token"])
+def place(request: pytest.FixtureRequest) -> tuple[str, bool] | None:
+    """Return the address of a fresh database and whether to claim by token, or None for a store in memory."""
     if request.param == "memory":
         return None
     url: str = request.getfixturevalue("database_url")
-    return url
+    return url, request.param == "postgres by token"
 
 
 @pytest.fixture
-async def house(place: str | None) -> AsyncIterator[House]:
+async def house(place: tuple[str, bool] | None) -> AsyncIterator[House]:
     """Return a house on each kind of store."""
     if place is None:
         memory = MemoryStore(SystemClock(), SystemIds())
@@ -139,11 +139,12 @@ async def house(place: str | None) -> AsyncIterator[House]:
             memory.add_tenant(tenant)
         yield House(memory, "ten_a", None)
         return
-    engine = connect(place, application="contract")
+    url, by_token = place
+    engine = connect(url, application="contract")
     async with engine.begin() as connection:
         await connection.execute(text("INSERT INTO tenants (id, name) VALUES ('ten_a', 'a'), ('ten_b', 'b')"))
-    own = connect(place, application="contract", role=access.ENGINE)
-    yield House(PostgresStore(own, SystemIds()), "ten_a", engine)
+    own = connect(url, application="contract", role=access.ENGINE)
+    yield House(PostgresStore(own, SystemIds(), by_token=by_token), "ten_a", engine)
     await own.dispose()
     await engine.dispose()
 

@@ -69,6 +69,8 @@ GRANTS: dict[str, dict[str, str]] = {
     "channels": _OF_JOBS,
     "notices": _OF_JOBS,
     "duties": {TENANT: _ALL, ENGINE: _ALL},
+    "bucket_claimers": {ENGINE: _ALL},
+    "bucket_ranges": {ENGINE: _ALL},
     "accounts": {IDENTITY: _ALL},
     "verifications": {IDENTITY: _ALL},
 }

@@ -21,7 +21,7 @@ _CLAIMABLE = """s.ready_at <= statement_timestamp() + $4
 # may lie in it: then the due tenants are walked through their own index, passing over what may not run without
 # touching a row of it, and each gets an equal share. A million rows of one tenant cost the others nothing: a tenant is
 # looked for as a range, since for an equality the planner may take the index on `ready_at` alone and filter.
-CLAIM = f"""
+_CLAIM = f"""
     WITH RECURSIVE mode AS MATERIALIZED (
         SELECT $7::boolean OR cardinality($8::text[]) > 0
                OR EXISTS (
@@ -59,23 +59,23 @@ CLAIM = f"""
         SELECT mine.*
         FROM (SELECT * FROM due_tenants ORDER BY ready_at LIMIT $2) AS t
         CROSS JOIN LATERAL (
-            SELECT s.tenant_id, s.bucket, s.job_id, s.lease_until, s.lease_run_id FROM schedules s
+            SELECT s.tenant_id, s.bucket, s.job_id, s.token, s.ready_at, s.lease_until, s.lease_run_id FROM schedules s
             WHERE s.tenant_id >= t.id AND (s.tenant_id, s.ready_at) <= (t.id, statement_timestamp() + $4)
               AND {_CLAIMABLE}
             ORDER BY s.tenant_id, s.ready_at LIMIT (SELECT rows FROM share)
-            FOR UPDATE OF s SKIP LOCKED
+            {{lock}}
         ) AS mine
         LIMIT $2
     ),
     head AS (
-        SELECT s.tenant_id, s.bucket, s.job_id, s.lease_until, s.lease_run_id FROM schedules s
+        SELECT s.tenant_id, s.bucket, s.job_id, s.token, s.ready_at, s.lease_until, s.lease_run_id FROM schedules s
         WHERE NOT (SELECT fair FROM mode) AND {_CLAIMABLE}
         ORDER BY s.ready_at LIMIT $2
-        FOR UPDATE OF s SKIP LOCKED
+        {{lock}}
     ),
     picked AS MATERIALIZED (
         SELECT *, row_number() OVER ()::int AS place
-        FROM (SELECT * FROM fair UNION ALL SELECT * FROM head) AS both_ways
+        FROM (SELECT * FROM fair UNION ALL SELECT * FROM head) AS both_ways {{order}}
     ),
     leased AS (
         UPDATE schedules s
@@ -91,7 +91,7 @@ CLAIM = f"""
                 ELSE ''
             END
         FROM picked p
-        WHERE s.tenant_id = p.tenant_id AND s.bucket = p.bucket AND s.job_id = p.job_id
+        WHERE s.tenant_id = p.tenant_id AND s.bucket = p.bucket AND s.job_id = p.job_id {{unchanged}}
         RETURNING s.*, s.xmin AS revision, p.lease_until AS lapsed_at,
                   coalesce(p.lease_run_id, '') = '' AND s.lease_run_id <> ''
                   AND s.lease_run_id IS DISTINCT FROM s.manual_run_id AS is_new
@@ -107,9 +107,25 @@ CLAIM = f"""
     SELECT leased.*, statement_timestamp() AS now_at FROM leased
     """
 
+_SKIPPING = "FOR UPDATE OF s SKIP LOCKED"
+CLAIM = _CLAIM.format(lock=_SKIPPING, order="", unchanged="")
+
+# The same for engines on which passing over locked rows is slow or missing (docs/scale.md): what is due is read without
+# a lock, and leased if nobody has touched it since. Two claimers of the same rows get fewer each, and none twice;
+# claimers whose buckets are disjoint (`buckets.py`) do not meet. The rows are visited in the order of LOCK_SCHEDULES.
+CLAIM_BY_TOKEN = _CLAIM.format(
+    lock="",
+    order="ORDER BY bucket, tenant_id, job_id",
+    unchanged="AND s.token = p.token AND s.ready_at = p.ready_at "
+    "AND s.lease_run_id IS NOT DISTINCT FROM p.lease_run_id",
+)
+
 # When something may be due that this transaction has not claimed, and the clock. A statement of its own, and a short
 # one: what the worker knows of the clock is as old as this answer's way to it.
 NEXT_READY = "SELECT statement_timestamp() AS now_at, (SELECT min(ready_at) FROM schedules) AS ready_at"
+NEXT_READY_IN = (
+    "SELECT statement_timestamp() AS now_at, (SELECT min(ready_at) FROM schedules WHERE bucket = ANY($1)) AS ready_at"
+)
 
 # Mark claimed runs as running, at their slot at the earliest. What has another token or version by now, or is
 # suspended, is missing from the answer and left as it is. The schedules are locked, in the order of LOCK_SCHEDULES, and
@@ -238,16 +254,15 @@ HOLD_BACK = f"""
     """
 
 # Take test runs that nobody has, or whose worker is gone. They hold no lease on their job.
-CLAIM_TESTS = text(
-    """
+_CLAIM_TESTS = """
     WITH waiting AS (
-        SELECT r.scheduled_for, r.tenant_id, r.bucket, r.id
+        SELECT r.scheduled_for, r.tenant_id, r.bucket, r.id, r.test_token
         FROM runs r
         WHERE r.test_token IS NOT NULL
           AND (r.status = 'claimed' OR (r.status = 'running' AND r.test_lease_until <= statement_timestamp()))
         ORDER BY r.scheduled_for
         LIMIT :limit
-        FOR UPDATE SKIP LOCKED
+        {lock}
     )
     UPDATE runs r
     SET status = 'running', worker_id = :worker, started_at = statement_timestamp(),
@@ -259,27 +274,31 @@ CLAIM_TESTS = text(
     WHERE r.scheduled_for = waiting.scheduled_for AND r.tenant_id = waiting.tenant_id
       AND r.bucket = waiting.bucket AND r.id = waiting.id
       AND v.tenant_id = r.tenant_id AND v.bucket = r.bucket AND v.job_id = r.job_id AND v.version = r.job_version
+      {unchanged}
     RETURNING r.*
     """
-)
+CLAIM_TESTS = text(_CLAIM_TESTS.format(lock="FOR UPDATE OF r SKIP LOCKED", unchanged=""))
+CLAIM_TESTS_BY_TOKEN = text(_CLAIM_TESTS.format(lock="", unchanged="AND r.test_token = waiting.test_token"))
 
 # Take jobs whose planning is due. `plan_ready_at` moves to the lease's end, as `ready_at` does in CLAIM.
-CLAIM_PLANS = text(
-    """
+_CLAIM_PLANS = """
     WITH due AS (
-        SELECT s.tenant_id, s.bucket, s.job_id
+        SELECT s.tenant_id, s.bucket, s.job_id, s.plan_token, s.plan_ready_at
         FROM schedules s
         WHERE s.plan_ready_at <= statement_timestamp()
         ORDER BY s.plan_ready_at
         LIMIT :limit
-        FOR UPDATE OF s SKIP LOCKED
+        {lock}
     )
     UPDATE schedules s
     SET plan_token = s.plan_token + 1, plan_ready_at = statement_timestamp() + CAST(:lease AS interval)
     FROM due
-    WHERE s.tenant_id = due.tenant_id AND s.bucket = due.bucket AND s.job_id = due.job_id
+    WHERE s.tenant_id = due.tenant_id AND s.bucket = due.bucket AND s.job_id = due.job_id {unchanged}
     RETURNING s.tenant_id, s.job_id, s.plan_token, s.plan_seq, s.plan_ready_at
     """
+CLAIM_PLANS = text(_CLAIM_PLANS.format(lock=_SKIPPING, unchanged=""))
+CLAIM_PLANS_BY_TOKEN = text(
+    _CLAIM_PLANS.format(lock="", unchanged="AND s.plan_token = due.plan_token AND s.plan_ready_at = due.plan_ready_at")
 )
 CLAIM_PLAN = text(
     """

@@ -93,15 +93,20 @@ class PostgresStore:
         loop_engine: AsyncEngine | None = None,
         renewal_engine: AsyncEngine | None = None,
         clock: Clock | None = None,
+        by_token: bool = False,
     ) -> None:
         """`loop_engine`: for what the run loop does at every run. `renewal_engine`: for renewals, which must not wait
-        behind anything else. Without them everything shares `engine`. `clock`: the host's, for `Claims.heard_at`."""
+        behind anything else. Without them everything shares `engine`. `clock`: the host's, for `Claims.heard_at`.
+        `by_token`: claim without passing over locked rows, by compare-and-set (docs/scale.md)."""
         self._engine = engine
         self._loop_engine = loop_engine or engine
         self._renewal_engine = renewal_engine or self._loop_engine
         self._ids, self._clock = ids, clock
         self._operator_minimum = operator_minimum
         self._definitions = Definitions()
+        self._claim = queries.CLAIM_BY_TOKEN if by_token else queries.CLAIM
+        self._claim_tests = queries.CLAIM_TESTS_BY_TOKEN if by_token else queries.CLAIM_TESTS
+        self._claim_plans = queries.CLAIM_PLANS_BY_TOKEN if by_token else queries.CLAIM_PLANS
 
     async def now(self) -> datetime:
         """Return the database's clock."""
@@ -254,20 +259,24 @@ class PostgresStore:
     ) -> Claims:
         """Lease due jobs, earliest first, and make their claimed rows, in one statement."""
         entropies = [self._ids.entropy() for _ in range(limit)]
+        within = list(buckets) if buckets is not None else None
         async with linked(self._loop_engine) as link:
             rows = await link.fetch(
-                queries.CLAIM,
+                self._claim,
                 worker_id,
                 limit,
                 lease,
                 ahead,
                 entropies,
-                list(buckets) if buckets is not None else None,
+                within,
                 is_fair,
                 list(without),
             )
             defined = await read_definitions(link, rows, self._definitions)
-            state = await link.fetchrow(queries.NEXT_READY)
+            if within is None:
+                state = await link.fetchrow(queries.NEXT_READY)
+            else:
+                state = await link.fetchrow(queries.NEXT_READY_IN, within)
             heard_at = self._clock.monotonic() if self._clock is not None else None
         claimed = []
         for number, row in enumerate(rows, 1):
@@ -358,7 +367,7 @@ class PostgresStore:
         """Take pending test runs and mark them running."""
         async with self._transaction() as connection:
             where = {"worker": worker_id, "limit": limit, "lease": lease}
-            rows = (await connection.execute(queries.CLAIM_TESTS, where)).mappings().all()
+            rows = (await connection.execute(self._claim_tests, where)).mappings().all()
             refs = [JobRef(row["tenant_id"], row["job_id"]) for row in rows]
             found = await self._snapshots(connection, refs)
         return [
@@ -385,7 +394,7 @@ class PostgresStore:
         """Take jobs whose planning is due, raising their planning token."""
         async with self._transaction() as connection:
             if only is None:
-                answer = await connection.execute(queries.CLAIM_PLANS, {"limit": limit, "lease": lease})
+                answer = await connection.execute(self._claim_plans, {"limit": limit, "lease": lease})
             else:
                 answer = await connection.execute(
                     queries.CLAIM_PLAN, {**key(only.tenant_id, only.job_id), "lease": lease}

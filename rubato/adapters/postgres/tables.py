@@ -467,6 +467,23 @@ duties = Table(
     Column("until", Instant, nullable=False),
 )
 
+bucket_claimers = Table(
+    "bucket_claimers",
+    metadata,
+    Column("worker_id", Identifier, primary_key=True),
+    Column("until", Instant, nullable=False),
+)
+
+bucket_ranges = Table(
+    "bucket_ranges",
+    metadata,
+    Column("bucket", SmallInteger, primary_key=True),
+    Column("holder", Identifier),
+    Column("token", BigInteger, nullable=False, server_default=text("0")),
+    Column("until", Instant),
+    CheckConstraint("(holder IS NULL) = (until IS NULL)", name="lease_is_whole"),
+)
+
 channels = Table(
     "channels",
     metadata,
