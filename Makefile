@@ -10,7 +10,7 @@ FOUND := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 ENV ?= development
 
-.PHONY: help install run migrate api scheduler test check check-llm openapi audit simulate chaos herd soak alerts bench eval lock
+.PHONY: help install run migrate api scheduler test check check-llm openapi audit simulate chaos herd soak alerts failover bench eval lock
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,6 +62,9 @@ soak: $(VENV)/.dev ## Load a worker steadily and see what grows (ARGS="--minutes
 
 alerts: $(VENV)/.dev ## Induce faults until each alert fires, at the rules' real durations (an hour)
 	@RUBATO_TEST_LONG=1 $(PYTHON) -m pytest -q -s --no-header tests/acceptance/test_alerts.py
+
+failover: $(VENV)/.dev ## Promote a streaming replica under load, five times synchronous and five times not
+	@RUBATO_TEST_LONG=1 $(PYTHON) -m pytest -q -s --no-header tests/chaos/test_failover.py
 
 herd: $(VENV)/.dev ## Let 10,000 jobs fall due in one second (ARGS="--jobs 1000")
 	@$(PYTHON) -m tests.chaos herd $(ARGS)

@@ -56,6 +56,12 @@ class Settings(BaseModel):
         description="PostgreSQL 15 or newer: `postgresql://user:password@host:5432/database`. "
         "`rubato dev` starts its own server without it.",
     )
+    direct_url: SecretStr | None = Field(
+        None,
+        alias="RUBATO_DIRECT_DATABASE_URL",
+        description="The same database past a pooler that hands connections around by transaction (pgbouncer), for "
+        "migrations and wake-ups. Once it is set, `DATABASE_URL` is taken to be the pooler's address (docs/scale.md).",
+    )
     port: int = Field(3000, ge=1, le=65535, alias="PORT", description="Port of the API and the page.")
     url: str | None = Field(
         None,
@@ -328,6 +334,12 @@ def _check(settings: Settings) -> None:
     if url is not None and urlsplit(url).scheme not in ("postgres", "postgresql"):
         raise ConfigurationError(
             "DATABASE_URL is not a PostgreSQL address; it looks like postgresql://user:password@host:5432/database."
+        )
+    direct = settings.direct_url.get_secret_value() if settings.direct_url else None
+    if direct is not None and (url is None or urlsplit(direct).scheme not in ("postgres", "postgresql")):
+        raise ConfigurationError(
+            "RUBATO_DIRECT_DATABASE_URL is the PostgreSQL address of the database that DATABASE_URL reaches through a "
+            "pooler: set both, or only DATABASE_URL."
         )
     if settings.secret is not None and len(settings.secret.get_secret_value()) < SHORTEST_SECRET:
         raise ConfigurationError(

@@ -46,7 +46,7 @@ class Core:
     """What every process shares."""
 
     settings: Settings
-    url: str
+    url: str  # of the server itself, past any pooler
     login: Engine  # of whoever logs in: migrations, and a look whether this process may start
     engine: Engine  # of the worker's role
     open: Callable[..., Engine]  # another one, with the same limits
@@ -78,14 +78,15 @@ async def core(settings: Settings, url: str, *, application: str) -> AsyncIterat
     policy, vault = AddressPolicy(settings.egress_allow), cache(partial(vault_of, settings))
     lease_s = settings.lock_ttl_ms / 1000
     idle_s, whole_s = min(IDLE_IN_TRANSACTION_S, lease_s / IDLES_A_LEASE), min(CALL_S, lease_s / WHOLES_A_LEASE)
-    limited = partial(connect, url, idle_s=idle_s, whole_s=whole_s)
-    login = limited(application=application)
+    direct = settings.direct_url.get_secret_value() if settings.direct_url is not None else url
+    limited = partial(connect, url, idle_s=idle_s, whole_s=whole_s, pooled=settings.direct_url is not None)
+    login = connect(direct, application=application, idle_s=idle_s, whole_s=whole_s)
     engine = limited(application=application, role=access.ENGINE)
     loop_engine = limited(application=f"{application} loop", pool_size=4, keyed=True, role=access.ENGINE)
     renewal_engine = limited(application=f"{application} renewals", pool_size=1, keyed=True, role=access.ENGINE)
     engines = (login, engine, loop_engine, renewal_engine)  # none of them opens a connection before it needs one
     try:
-        await wait_until_ready(login, url, timeout_s=settings.database_wait_ms / 1000)
+        await wait_until_ready(login, direct, timeout_s=settings.database_wait_ms / 1000)
         ids, clock = SystemIds(), SystemClock()
         process = process_id(ids)
         duties = Duties(engine, process)
@@ -97,7 +98,7 @@ async def core(settings: Settings, url: str, *, application: str) -> AsyncIterat
             make_store = partial(TracedStore, traces=tracing.runs)
         yield Core(
             settings=settings,
-            url=url,
+            url=direct,
             login=login,
             engine=engine,
             open=limited,
@@ -133,7 +134,7 @@ async def core(settings: Settings, url: str, *, application: str) -> AsyncIterat
 @asynccontextmanager
 async def reached(settings: Settings, role: str | None) -> AsyncIterator[Engine]:
     """Connect for one errand, as whoever logs in or in a role, waiting for the database."""
-    url = database_url(settings)
+    url = settings.direct_url.get_secret_value() if settings.direct_url is not None else database_url(settings)
     engine = connect(url, application="rubato", role=role, pool_size=1)
     try:
         await wait_until_ready(engine, url, timeout_s=settings.database_wait_ms / 1000)

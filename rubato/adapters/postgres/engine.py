@@ -1,7 +1,7 @@
 """Connections: how they are made, how long anything may take, and what their failures mean."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -72,6 +72,8 @@ _AWAY = ("08", "57P", "53", "25006", "25P03", "25P04", "58")  # connection, shut
 
 _NAME_TENANT = text(access.NAME_TENANT.format(":tenant"))
 
+_EACH = "rubato_each"  # the option of engines behind a pooler: what each of their transactions begins with
+
 # Servers before 17 do not know the setting, and would refuse a connection that names it.
 _LIMIT_WHOLE = (
     "SELECT set_config(name, '{limit_ms}', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'"
@@ -96,6 +98,7 @@ def connect(
     idle_s: float = IDLE_IN_TRANSACTION_S,
     whole_s: float = CALL_S,
     role: str | None = None,
+    pooled: bool = False,
 ) -> AsyncEngine:
     """Return an engine for a `postgresql://` URL. Nothing is opened yet. Raises ConfigurationError.
 
@@ -103,8 +106,20 @@ def connect(
     `keyed`: its statements go by key only, as the run loop's do; they are planned once. `idle_s` and `whole_s`: how
     long a transaction may idle, and last. The locks of a process that was stopped keep the others from renewing and
     settling; one that was stopped while a statement was being prepared does not count as idle (PostgreSQL 17 and newer
-    end it; older ones wait for its return).
+    end it; older ones wait for its return). `pooled`: between here and the server a pooler gives every transaction
+    whichever connection is free, so that nothing set on one lasts: role and limits are set anew in each (all but the
+    last, which `ALTER ROLE` sets there), and no statement is prepared beyond it.
     """
+    session = {
+        "statement_timeout": str(STATEMENT_S * 1000),
+        "lock_timeout": str(LOCK_S * 1000),
+        "idle_in_transaction_session_timeout": str(int(idle_s * 1000)),
+        "jit": "off",
+        **(_KEYED if keyed else {}),
+        **({"role": role} if role else {}),
+    }
+    named = {"application_name": application, "timezone": "UTC"}
+    unprepared = {"statement_cache_size": 0, "prepared_statement_cache_size": 0, "prepared_statement_name_func": lambda: ""}
     engine = create_async_engine(
         driver_url(url),
         pool_size=pool_size,
@@ -117,19 +132,16 @@ def connect(
         connect_args={
             "timeout": CONNECT_S,
             "command_timeout": CALL_S,
-            "server_settings": {
-                "application_name": application,
-                "timezone": "UTC",
-                "statement_timeout": str(STATEMENT_S * 1000),
-                "lock_timeout": str(LOCK_S * 1000),
-                "idle_in_transaction_session_timeout": str(int(idle_s * 1000)),
-                "jit": "off",
-                **(_KEYED if keyed else {}),
-                **({"role": role} if role else {}),
-            },
+            "server_settings": named if pooled else {**named, **session},
+            **(unprepared if pooled else {}),
         },
-        execution_options={access.SCOPED: role == access.TENANT},
+        execution_options={
+            access.SCOPED: role == access.TENANT,
+            _EACH: _set_locally(session) if pooled else None,
+        },
     )
+    if pooled:
+        return engine
 
     def limit(connection: Any, _: object) -> None:
         connection.run_async(lambda link: link.execute(_LIMIT_WHOLE.format(limit_ms=int(whole_s * 1000))))
@@ -199,6 +211,8 @@ async def transaction(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> Asy
     """One transaction under a deadline; what the driver raises becomes core's Unavailable or Conflict."""
     with _translated():
         async with asyncio.timeout(deadline_s), engine.begin() as connection:
+            if (each := _each(engine)) is not None:
+                await connection.execute(text(each))
             if access.is_scoped(engine):  # through SQLAlchemy, which begins at its first statement
                 await connection.execute(_NAME_TENANT, {"tenant": access.acting_for.get()})
             yield connection
@@ -218,6 +232,8 @@ async def linked(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> AsyncIte
             try:
                 link = await link_of(connection)
                 async with _whole(connection, link):
+                    if (each := _each(engine)) is not None:
+                        await link.execute(each)
                     if access.is_scoped(engine):
                         await link.execute(access.NAME_TENANT.format("$1"), access.acting_for.get())
                     yield link
@@ -247,6 +263,17 @@ async def _whole(connection: AsyncConnection, link: Link) -> AsyncIterator[None]
         if not is_over:
             link.terminate()
             await connection.invalidate()
+
+
+def _set_locally(settings: Mapping[str, str]) -> str:
+    """Return a statement that sets these until the transaction's end."""
+    return "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
+
+
+def _each(engine: AsyncEngine) -> str | None:
+    """Return what every transaction of an engine begins with, if it is behind a pooler."""
+    each: str | None = engine.get_execution_options().get(_EACH)
+    return each
 
 
 async def link_of(connection: AsyncConnection) -> Link:
