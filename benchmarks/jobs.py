@@ -79,10 +79,17 @@ async def insert(connection: "asyncpg.Connection", *loads: Load) -> None:
             (tables.job_versions, version, own),
             (tables.schedules, schedule, {**own, **slots}),
         ):
-            prototype = orjson.dumps({**row, "tenant_id": load.tenant}).decode()
+            prototype = orjson.dumps({**row, "tenant_id": load.tenant}, default=_hex).decode()
             values = (prototype, load.count, prefix, load.after, load.spread)
             await connection.execute(_insert(table, computed), *values, timeout=300)
     await connection.execute("VACUUM ANALYZE jobs, job_versions, schedules", timeout=300)
+
+
+def _hex(value: object) -> str:
+    """Write bytes as PostgreSQL reads them from text."""
+    if isinstance(value, bytes):
+        return f"\\x{value.hex()}"
+    raise TypeError
 
 
 def _insert(table: Table, computed: Mapping[str, Any]) -> str:
