@@ -1,18 +1,24 @@
 """The runbook's commands, run against a living installation."""
 
+import base64
+import os
 import re
 import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from rubato.adapters.postgres.embedded import EmbeddedPostgres
+from rubato.adapters.postgres.server_account import choose_account
+from rubato.adapters.postgres.server_binaries import find_binaries
 from tests.acceptance.conftest import System
 from tests.acceptance.test_processes import slow_target
-from tests.processes import ROOT, clean_environment, free_port, rubato, wait_for
+from tests.processes import ROOT, clean_environment, free_port, rubato, serves, wait_for
 
-COMMANDS = re.findall(r"^rubato (.+)$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
+COMMANDS = re.findall(r"^(?:DATABASE_URL=\S+ )?rubato (.+)$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
 
 
 def say(system: System, *args: str) -> str:
@@ -65,6 +71,51 @@ def test_a_dead_workers_leases_are_seen_and_ended(system: System) -> None:
         wait_for("another worker to run it again", lambda: system.runs(job)[0]["status"] == "succeeded", within_s=60)
         assert system.runs(job)[0]["attempt"] == 2
         assert say(system, "ops", "end-leases", worker) == "0 lease(s) ended.\n"
+
+
+def carry_out(section: str, system: System, **env: str) -> str:
+    """Run every block of a section as it stands, in one shell; return what it printed."""
+    text = (ROOT / "docs/runbook.md").read_text().split(f"## {section}\n")[1].split("\n## ")[0]
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    programs = system.folder / "bin"
+    programs.mkdir()
+    ours = programs / "rubato"
+    ours.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m rubato "$@"\n')
+    ours.chmod(0o755)
+    path = f"{programs}:{find_binaries(choose_account(Path('/nowhere')))}:{os.environ['PATH']}"
+    ended = subprocess.run(
+        ["bash", "-e", "-c", "".join(blocks)],
+        capture_output=True,
+        text=True,
+        env={**clean_environment(), **system.env, "PATH": path, **env},
+        cwd=system.folder,
+        timeout=110,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def test_a_backup_is_restored_into_a_fresh_server_and_passes_the_doctor(system: System, tmp_path: Path) -> None:
+    jobs = [system.register(name=f"kept {n}", baselineIntervalMs=3_600_000, startAt="2099-01-01T00:00:00Z") for n in (1, 2)]
+    (tmp_path / "fresh").mkdir()
+    tmp_path.chmod(0o755)
+    with EmbeddedPostgres(tmp_path / "fresh", settings={"fsync": "off"}) as server:
+        said = carry_out("Back up, and restore", system, RESTORED_URL=server.url)
+        assert "FAULT" not in said, said
+        system.processes["api"].stop()
+        system.start("api", DATABASE_URL=server.url)
+        wait_for("the API on the restored database", serves(f"{system.url}/readyz"), within_s=60)
+        shown = system.api("GET", "/jobs").body["data"]
+        assert {job["id"] for job in shown} == {job["id"] for job in jobs}
+        system.processes["api"].stop()
+
+
+def test_keys_and_secrets_are_rotated(system: System) -> None:
+    key, fresh, told = carry_out("Rotate keys and secrets", system).splitlines()
+    assert system.api("GET", "/jobs", key=key).status == 200
+    assert len(base64.urlsafe_b64decode(fresh)) == 32
+    assert told.startswith("0 versions hold secrets")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
