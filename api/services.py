@@ -24,7 +24,7 @@ from core.usecases.manage_channels import ManageChannels
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.manage_rules import ManageRules
-from core.usecases.switch_planner import SwitchPlanner
+from core.usecases.turn_switches import TurnSwitches
 
 
 class PlanNow(Protocol):
@@ -88,7 +88,7 @@ class Services:
     definitions: Definitions
     targets: TargetCatalogue
     flags: Flags
-    switches: SwitchPlanner
+    switches: TurnSwitches
     planner: PlanNow | None
     check_url: Callable[[str], list[Issue]]
     check_headers: Callable[[Mapping[str, str]], list[Issue]]

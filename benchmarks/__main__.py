@@ -11,7 +11,7 @@ from benchmarks.machine import machine
 from benchmarks.measuring import Bench
 from benchmarks.process import module, running
 
-BARS = ("throughput", "lateness", "herd", "scaling", "tenants", "claim", "idle", "api", "planning", "decide")
+BARS = ("throughput", "lateness", "herd", "scaling", "tenants", "claim", "growth", "idle", "api", "planning", "decide")
 PAGE = Path("docs/performance.md")
 
 

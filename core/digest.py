@@ -26,6 +26,7 @@ def seal(decision: Decision, job: Job, hints: Sequence[Hint], limits: Limits, *,
         schedule.status,
         limits.suspended or "",
         *(() if limits.planner is PlannerMode.ON else (f"planner {limits.planner}",)),
+        *(() if limits.rules else ("rules off",)),
         *(f"{hint.id} {hint.state} {hint.interval}" for hint in sorted(hints, key=_ID)),
     ]
     numbers = [

@@ -559,3 +559,4 @@ class Limits:
     suspended: str | None = None  # why, when global or tenant-wide suspension is on
     auto_accept_rules: bool = False  # a planner's rules take effect without a person's word
     planner: PlannerMode = PlannerMode.ON  # the lower of the switches for everybody and for the tenant
+    rules: bool = True  # both of their switches are on

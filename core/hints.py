@@ -24,10 +24,12 @@ def counting(definition: Definition, hints: Iterable[Hint], limits: Limits, now:
     """Return the hints that count at `now`, in order of precedence.
 
     The author ranks first, then the kind, then the newer one. What planners and rules wrote counts only while
-    the planner is on, for the job, its tenant and everybody.
+    the planner is on, for the job, its tenant and everybody; what rules wrote, only while rules are on too.
     """
     steered = mode_of(definition, limits) is PlannerMode.ON
     alive = [hint for hint in hints if is_active(hint, now) and (steered or hint.author is Author.USER)]
+    if not limits.rules:
+        alive = [hint for hint in alive if hint.author is not Author.RULE]
     if len(alive) > 1:
         alive.sort(key=lambda hint: (hint.created_at, hint.id), reverse=True)
         alive.sort(key=lambda hint: _RANK[hint.author, hint.kind])

@@ -41,6 +41,8 @@ admin = typer.Typer(help="An operator's errands.", no_args_is_help=True)
 app.add_typer(admin, name="admin")
 planning = typer.Typer(help="Switch planning, and bound its cost.", no_args_is_help=True)
 app.add_typer(planning, name="planning")
+flags = typer.Typer(help="Switch parts of the service on and off.", no_args_is_help=True)
+app.add_typer(flags, name="flags")
 operations = typer.Typer(help="What to do in trouble (docs/runbook.md).", no_args_is_help=True)
 app.add_typer(operations, name="ops")
 app.add_typer(evaluating, name="eval")
@@ -144,6 +146,24 @@ def planning_status(
     settings = _settings()
     with _failures():
         print("\n".join(_answer(lambda: errands.planning_status(settings, tenant=tenant))))
+
+
+@flags.command("set")
+def flags_set(
+    name: Annotated[str, typer.Argument(metavar="planner|rules|cron|interval", help="Which switch.")],
+    value: Annotated[str, typer.Argument(metavar="on|off", help="`planner` takes `shadow`, too.")],
+    tenant: Annotated[str | None, typer.Option(help="Only for this tenant's id.", show_default=False)] = None,
+    reason: Annotated[str | None, typer.Option(help="Kept in the history.", show_default=False)] = None,
+) -> None:
+    """Turn a switch, within seconds in every process and without a restart."""
+    from rubato import errands
+
+    settings = _settings()
+    with _failures():
+        print(_answer(lambda: errands.turn_switch(settings, name, value, tenant=tenant, reason=reason)))
+
+
+flags.command("status")(planning_status)
 
 
 @planning.command("quota")

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from core.modes import EVERYBODY
-from core.usecases.switch_planner import SwitchPlanner
+from core.modes import EVERYBODY, PLANNER, RULES
+from core.usecases.turn_switches import TurnSwitches
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres import access
 from rubato.adapters.postgres.accounts import PostgresAccounts
@@ -29,12 +29,19 @@ async def operations(settings: Settings) -> AsyncIterator[PostgresOperations]:
 
 async def switch_planning(settings: Settings, mode: str, *, tenant: str | None, reason: str | None) -> str:
     """Turn the switch of planning for everybody or one tenant; return what was done, in a sentence."""
+    return await turn_switch(settings, PLANNER, mode, tenant=tenant, reason=reason)
+
+
+async def turn_switch(settings: Settings, name: str, value: str, *, tenant: str | None, reason: str | None) -> str:
+    """Turn a switch for everybody or one tenant; return what was done, in a sentence."""
     async with core(settings, database_url(settings), application="rubato planning") as shared:
         await require_schema(shared.login, access.ENGINE)
-        switches = SwitchPlanner(shared.store, shared.flags, shared.cron)
-        flag, count = await switches.turn(tenant or EVERYBODY, mode, by="operator", reason=reason)
+        switches = TurnSwitches(shared.store, shared.flags, shared.cron)
+        flag, count = await switches.turn(tenant or EVERYBODY, value, by="operator", reason=reason, name=name)
     whom = f"tenant {tenant}" if tenant else "everybody"
-    return f"Planning is {flag.value} for {whom}; {count} job(s) that a hint steered were decided again."
+    what = "Planning" if name == PLANNER else f"The switch {name}"
+    again = f"; {count} job(s) that a hint steered were decided again" if name in (PLANNER, RULES) else ""
+    return f"{what} is {flag.value} for {whom}{again}."
 
 
 async def planning_status(settings: Settings, *, tenant: str | None) -> list[str]:

@@ -175,8 +175,9 @@ class Settings(BaseModel):
     claiming: Literal["locks", "buckets"] = Field(
         "locks",
         alias="RUBATO_CLAIMING",
-        description="How workers share what is due. `locks`: rows that another one locks are passed over. `buckets`: each "
-        "claims from buckets of its own, by compare-and-set; for engines on which the former is weak (docs/scale.md).",
+        description="How workers share what is due. `locks`: rows that another one locks are passed over. `buckets`: "
+        "each claims from buckets of its own, by compare-and-set; for engines on which the former is weak "
+        "(docs/scale.md).",
     )
     poll_interval_ms: int = Field(
         5000,

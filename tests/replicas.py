@@ -58,7 +58,9 @@ class Server:
 
     def create(self) -> None:
         """Make an empty cluster."""
-        self.run("initdb", "-D", str(self.data), "-U", USER, "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
+        self.run(
+            "initdb", "-D", str(self.data), "-U", USER, "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"
+        )
 
     def copy_of(self, port: int, name: str) -> None:
         """Make a standby of the server at `port`; it calls itself `name`."""

@@ -9,12 +9,11 @@ from api.auth import Admin, Given, Who
 from api.problems import Problem
 from api.routes.documented import problems
 from api.wire import Instant, Wire
-from core.modes import EVERYBODY, PLANNER
+from core.modes import EVERYBODY, POSITIONS
 from core.ports.flags import Flag
 
 router = APIRouter(tags=["flags"])
 
-DEFAULTS = {PLANNER: "on"}
 _HISTORY = 50
 
 
@@ -65,7 +64,7 @@ async def index(given: Given, who: Who) -> FlagsOut:
     """Return the switches for everybody and for the tenant. The first can be turned by the operator only."""
     found = {(each.scope, each.name): each for each in await given.flags.read([EVERYBODY, who.tenant_id])}
     scopes = [EVERYBODY, who.tenant_id]
-    return FlagsOut(data=[_flag(found.get((scope, name)), scope, name) for name in DEFAULTS for scope in scopes])
+    return FlagsOut(data=[_flag(found.get((scope, name)), scope, name) for name in POSITIONS for scope in scopes])
 
 
 @router.get(
@@ -103,17 +102,18 @@ async def changes(name: str, given: Given, who: Admin) -> FlagChangesOut:
     summary="Turn a switch",
 )
 async def turn(name: str, body: FlagIn, given: Given, who: Admin) -> FlagOut:
-    """Turn a switch of the tenant: `planner` takes `on`, `shadow` and `off`. It acts at once, in every process; jobs
-    that a hint steers at this moment are decided again before the answer."""
+    """Turn a switch of the tenant: `planner` takes `on`, `shadow` and `off`; `rules`, and `cron` and `interval`
+    (whether jobs of such a baseline run), take `on` and `off`. It acts within seconds, in every process; jobs that a
+    hint steers at this moment are decided again before the answer."""
     _known(name)
-    flag, _ = await given.switches.turn(who.tenant_id, body.value, by=who.user_id, reason=body.reason)
+    flag, _ = await given.switches.turn(who.tenant_id, body.value, by=who.user_id, reason=body.reason, name=name)
     return _flag(flag, who.tenant_id, name)
 
 
 def _flag(flag: Flag | None, scope: str, name: str) -> FlagOut:
     return FlagOut(
         name=name,
-        value=flag.value if flag else DEFAULTS[name],
+        value=flag.value if flag else POSITIONS[name][0],
         scope="tenant" if scope else "everybody",
         changed_at=flag.changed_at if flag else None,
         changed_by=flag.changed_by if flag and scope else None,
@@ -122,5 +122,5 @@ def _flag(flag: Flag | None, scope: str, name: str) -> FlagOut:
 
 
 def _known(name: str) -> None:
-    if name not in DEFAULTS:
-        raise Problem(404, "not_found", f"There is no switch of that name; there are: {', '.join(DEFAULTS)}.")
+    if name not in POSITIONS:
+        raise Problem(404, "not_found", f"There is no switch of that name; there are: {', '.join(POSITIONS)}.")

@@ -33,10 +33,10 @@ def measure(bench: Bench) -> list[Figure]:
         small = stack.enter_context(bench.loaded(few, light))
         big = stack.enter_context(bench.loaded(million, light))
         for _ in range(max(5, bench.rounds)):
-            seen["few"].append(asyncio.run(_claims(small)))
-            seen["million"].append(asyncio.run(_claims(big)))
-            seen["fair"].append(asyncio.run(_claims(big, is_fair=True)))
-            seen["held back"].append(asyncio.run(_claims(big, without=[HEAVY])))
+            seen["few"].append(asyncio.run(claims_ms(small)))
+            seen["million"].append(asyncio.run(claims_ms(big)))
+            seen["fair"].append(asyncio.run(claims_ms(big, is_fair=True)))
+            seen["held back"].append(asyncio.run(claims_ms(big, without=[HEAVY])))
 
     def against_few(name: str) -> list[float]:
         return [value / few_ms for value, few_ms in zip(seen[name], seen["few"], strict=True)]
@@ -50,7 +50,7 @@ def measure(bench: Bench) -> list[Figure]:
     ]
 
 
-async def _claims(url: str, *, is_fair: bool = False, without: Sequence[str] = ()) -> float:
+async def claims_ms(url: str, *, is_fair: bool = False, without: Sequence[str] = ()) -> float:
     """Return the median of a claim in milliseconds, as a worker's loop makes it."""
     engine = connect(url, application="rubato worker loop", pool_size=2, keyed=True)
     store = PostgresStore(engine, SystemIds())

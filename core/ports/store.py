@@ -129,13 +129,15 @@ class Known:
 @record
 class Claims:
     """What a claim brought. `now`: the store's clock, which had reached it when the host's monotonic clock showed
-    `heard_at` (None: when the answer came). `next_ready_at`: the earliest instant at which more may be due (None:
-    nothing scheduled at all); it may be in the past when the limit was reached."""
+    `heard_at` (None: when the answer came). `off`: (scope, name) of each kind of baseline that is switched off; such
+    jobs are among the claimed ones. `next_ready_at`: the earliest instant at which more may be due (None: nothing
+    scheduled at all); it may be in the past when the limit was reached."""
 
     now: datetime
     jobs: tuple[Claimed, ...] = ()
     next_ready_at: datetime | None = None
     heard_at: float | None = None
+    off: frozenset[tuple[str, str]] = frozenset()
 
 
 @record

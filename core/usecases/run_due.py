@@ -15,6 +15,7 @@ from functools import partial
 from core.entities import Job, Run, RunStatus, Source
 from core.errors import LeaseLostError, Unavailable
 from core.events import ClockChecked, JobsClaimed, LeaseExpired, LoopFailed, RunStarted, StaleWriteRefused
+from core.modes import is_switched_off
 from core.ports.clock import Clock
 from core.ports.cron import Cron
 from core.ports.dispatcher import Dispatcher
@@ -22,7 +23,7 @@ from core.ports.events import Events
 from core.ports.ids import Ids
 from core.ports.store import Change, Claimed, Claims, Snapshot, Store
 from core.ports.targets import TargetRunner
-from core.record import record
+from core.record import evolve, record
 from core.reschedule import park
 from core.usecases.begin import Beginning, begin
 from core.usecases.flights import Flight, Hold, marked
@@ -40,6 +41,7 @@ MARK_AHEAD_S, MARK_AHEAD_MOST_S = 0.004, 0.040
 MARK_FADES = 0.95  # of a slow mark's weight, at each that follows
 TICK_S = 0.0001  # the shortest wait worth a timer
 OVERDUE_S = 2.0  # a claim that found no place for so long is given back, for another worker
+SWITCHED_OFF = timedelta(seconds=10)  # until a job whose kind of baseline is off is looked at again
 # Until a host that has all it may have is tried again: no part of a second, or each try meets the next one's fires.
 HELD_BACK = timedelta(milliseconds=730)
 
@@ -149,7 +151,7 @@ class RunDue:
             self._pace.start_again()
             self._is_unsure = True
             raise
-        self._take(claims, asked_at)
+        self._take(await self._without_switched_off(claims), asked_at)
         self._was_full = len(claims.jobs) >= limit or bool(without)
         self._waits_for_room = bool(without) or self._room()[0] <= 0
         return Turn(
@@ -158,6 +160,18 @@ class RunDue:
             has_more=len(claims.jobs) >= limit,
             next_in_s=self._next_in_s(claims.next_ready_at, claims.now),
         )
+
+    async def _without_switched_off(self, claims: Claims) -> Claims:
+        """Give back what is switched off, and leave what was sent already or asked for by hand to its course."""
+        if not claims.off:
+            return claims
+        kept, held = [], []
+        for claim in claims.jobs:
+            is_off = claim.run is not None and is_switched_off(claim.job.definition, claim.ref.tenant_id, claims.off)
+            held.append((claim.ref, claim.token)) if is_off else kept.append(claim)
+        if held:
+            await self.store.release(self.worker_id, held, hold_back=SWITCHED_OFF)
+        return evolve(claims, jobs=tuple(kept))
 
     def _take(self, claims: Claims, asked_at: float) -> None:
         """Hold what was claimed to its slot: never before the store's clock has reached it."""

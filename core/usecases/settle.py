@@ -125,7 +125,8 @@ def settle(
     if run.status is not RunStatus.RUNNING and finished.status is not RunStatus.CANCELED:
         raise LeaseLostError
     own_slot = schedule.slot if run.trigger is not Trigger.MANUAL else None
-    ruling = _ruling(snapshot, finished, ids) if snapshot.rules and park_because is None else NO_RULING
+    has_rules = bool(snapshot.rules) and snapshot.limits.rules
+    ruling = _ruling(snapshot, finished, ids) if has_rules and park_because is None else NO_RULING
     planning, gate = _at_the_gate(snapshot, finished, own_slot, is_covered=ruling.is_covered)
     changes: dict[str, Any] = {
         "lease": None,

@@ -18,7 +18,7 @@ from core.usecases.manage_channels import ManageChannels
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.manage_rules import ManageRules
-from core.usecases.switch_planner import SwitchPlanner
+from core.usecases.turn_switches import TurnSwitches
 from rubato.adapters.github import GitHub
 from rubato.adapters.http.guard import check_url
 from rubato.adapters.http.message import check_headers
@@ -141,7 +141,7 @@ def services_of(shared: Core, front: Front, planner: Planner | None, *, anonymou
         store=store,
         quota=front.quota,
         flags=front.flags,
-        switches=SwitchPlanner(store, front.flags, shared.cron),
+        switches=TurnSwitches(store, front.flags, shared.cron),
         accounts=front.accounts,
         identity=front.identity,
         clock=shared.clock,

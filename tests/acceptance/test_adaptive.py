@@ -33,7 +33,7 @@ from core.governor import decide
 from core.ports.dispatcher import HttpRequest
 from core.ports.quota import Reservation
 from core.usecases.manage_hints import HintDraft
-from core.usecases.switch_planner import SwitchPlanner
+from core.usecases.turn_switches import TurnSwitches
 from rubato.adapters.clock import SystemClock
 from rubato.adapters.cron import CroniterCron
 from rubato.adapters.http.dispatcher import HttpDispatcher
@@ -429,7 +429,7 @@ async def test_r51_planning_a_baseline_and_a_quota_switch_without_a_deploy(open_
     loops: Live = await open_live(proposing("propose_interval", interval_ms=5000, ttl_ms=600_000), {"text": "Nothing."})
     job = await loops.job()
     flags = PostgresFlags(loops.engine)
-    switch = SwitchPlanner(loops.store, flags, loops.worker.cron)
+    switch = TurnSwitches(loops.store, flags, loops.worker.cron)
     await switch.turn(loops.tenant, "off", by="usr")
     await loops.turn()
     assert loops.model.requests == []

@@ -127,7 +127,9 @@ def test_each_alert_fires_on_its_fault_and_clears(system: System, wrong_model: L
         wait_for(f"the {name} worker", serves(f"http://127.0.0.1:{ports[name]}/readyz"), within_s=START_S)
 
     wait_for("the API", serves(f"{system.url}/readyz"), within_s=START_S)
-    assert call("GET", f"{system.url}/metrics").status == 200  # it shows the figures from now on: it outlives the worker
+    assert (
+        call("GET", f"{system.url}/metrics").status == 200
+    )  # it shows the figures from now on: it outlives the worker
     worker("first")
     scraped = {
         "rubato-api": [system.url.removeprefix("http://")],

@@ -97,7 +97,9 @@ def carry_out(section: str, system: System, **env: str) -> str:
 
 
 def test_a_backup_is_restored_into_a_fresh_server_and_passes_the_doctor(system: System, tmp_path: Path) -> None:
-    jobs = [system.register(name=f"kept {n}", baselineIntervalMs=3_600_000, startAt="2099-01-01T00:00:00Z") for n in (1, 2)]
+    jobs = [
+        system.register(name=f"kept {n}", baselineIntervalMs=3_600_000, startAt="2099-01-01T00:00:00Z") for n in (1, 2)
+    ]
     (tmp_path / "fresh").mkdir()
     tmp_path.chmod(0o755)
     with EmbeddedPostgres(tmp_path / "fresh", settings={"fsync": "off"}) as server:

@@ -26,6 +26,7 @@ from tests.replicas import Server, servers
 LAG_S = 1.5  # how long the replica hears nothing before the server dies
 ROUNDS = 5 if os.environ.get("RUBATO_TEST_LONG") else 1
 SYNCHRONOUS = "synchronous"
+STREAMING = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
 KINDS = [f"{kind}-{number}" for kind in (SYNCHRONOUS, "asynchronous") for number in range(1, ROUNDS + 1)]
 
 pytestmark = pytest.mark.timeout(180 * ROUNDS)
@@ -46,7 +47,7 @@ async def prepared(
     connection = await asyncpg.connect(primary.url)
     try:
         async with asyncio.timeout(30):
-            while not await connection.fetchval("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"):
+            while not await connection.fetchval(STREAMING):  # noqa: ASYNC110 - another process's state
                 await asyncio.sleep(0.1)
         if synchronous:
             await connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby'")

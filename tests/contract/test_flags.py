@@ -7,13 +7,13 @@ import pytest
 
 from core.entities import HintKind, PlannerMode
 from core.errors import NotFound
-from core.modes import EVERYBODY, PLANNER
+from core.modes import CRON, EVERYBODY, INTERVAL, PLANNER, RULES
 from core.ports.store import JobRef
 from core.usecases.manage_hints import HintDraft, ManageHints
 from core.usecases.plan_due import PlanDue
-from core.usecases.switch_planner import SwitchPlanner
+from core.usecases.turn_switches import TurnSwitches
 from rubato.adapters.clock import SystemClock
-from tests.contract.conftest import House
+from tests.contract.conftest import LEASE, House
 from tests.unit.fakes import EventLog, FakeQuota, ScriptedPlanner
 from tests.unit.loop import interval_proposal
 
@@ -68,7 +68,7 @@ async def test_the_kill_switch_decides_again_what_a_hint_steers_and_no_other_ten
     assert await house.store.steered_jobs("ten_b", limit=9) == [JobRef("ten_b", theirs.id)]
     first = JobRef("ten_a", mine.id)
     assert await house.store.steered_jobs(None, limit=9, after=first) == [JobRef("ten_b", theirs.id)]
-    switch = SwitchPlanner(house.store, house.flags, house.cron)
+    switch = TurnSwitches(house.store, house.flags, house.cron)
     _, count = await switch.turn("ten_a", "off", by="usr_a")
     assert count == 1
     assert await source(house, "ten_a", mine.id) == "baseline_interval"
@@ -88,3 +88,23 @@ async def source(house: House, tenant: str, job_id: str) -> str:
     decision = await house.store.latest_decision(tenant, job_id)
     assert decision is not None
     return decision.source.value
+
+
+async def test_a_claim_tells_which_kinds_of_baseline_are_off(house: House) -> None:
+    assert (await house.store.claim("w1", limit=1, lease=LEASE)).off == frozenset()
+    await house.flags.turn("ten_a", CRON, "off", by="usr_a", reason=None)
+    await house.flags.turn(EVERYBODY, INTERVAL, "off", by="operator", reason=None)
+    await house.flags.turn("ten_b", INTERVAL, "on", by="usr_b", reason=None)
+    off = (await house.store.claim("w1", limit=1, lease=LEASE)).off
+    assert off == {("ten_a", CRON), (EVERYBODY, INTERVAL)}
+    await house.flags.turn(EVERYBODY, INTERVAL, "on", by="operator", reason=None)
+    assert (await house.store.claim("w1", limit=1, lease=LEASE, buckets=[0])).off == {("ten_a", CRON)}
+
+
+async def test_either_switch_of_rules_is_enough(house: House) -> None:
+    assert (await house.store.limits("ten_a")).rules
+    await house.flags.turn(EVERYBODY, RULES, "off", by="operator", reason=None)
+    await house.flags.turn("ten_a", RULES, "on", by="usr_a", reason=None)
+    assert not (await house.store.limits("ten_a")).rules
+    await house.flags.turn(EVERYBODY, RULES, "on", by="operator", reason=None)
+    assert (await house.store.limits("ten_a")).rules

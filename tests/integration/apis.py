@@ -23,7 +23,7 @@ from core.usecases.manage_jobs import ManageJobs
 from core.usecases.manage_rules import ManageRules
 from core.usecases.plan_due import PlanDue
 from core.usecases.run_due import RunDue
-from core.usecases.switch_planner import SwitchPlanner
+from core.usecases.turn_switches import TurnSwitches
 from rubato.adapters.clock import SystemClock
 from rubato.adapters.cron import CroniterCron
 from rubato.adapters.http.guard import AddressPolicy, check_url
@@ -145,7 +145,7 @@ async def face(*, client_host: str = "127.0.0.1", clock: Clock | None = None, **
         "store": store,
         "quota": FakeQuota(),
         "flags": (flags := MemoryFlags(store)),
-        "switches": SwitchPlanner(store, flags, cron),
+        "switches": TurnSwitches(store, flags, cron),
         "accounts": FixedAccounts(),
         "identity": no_identity(),
         "clock": clock,

@@ -41,7 +41,7 @@ from core.usecases.manage_jobs import ManageJobs
 from core.usecases.manage_rules import ManageRules
 from core.usecases.plan_due import PlanDue
 from core.usecases.settle import Finished, settle
-from core.usecases.switch_planner import SwitchPlanner
+from core.usecases.turn_switches import TurnSwitches
 from rubato.adapters.clock import SystemClock
 from rubato.adapters.cron import CroniterCron
 from rubato.adapters.http.guard import AddressPolicy, check_url
@@ -203,7 +203,7 @@ async def _furnished(
         store=store,
         quota=quota,
         flags=(flags := PostgresFlags(tenant)),
-        switches=SwitchPlanner(store, flags, cron),
+        switches=TurnSwitches(store, flags, cron),
         accounts=accounts,
         identity=identity,
         clock=clock,

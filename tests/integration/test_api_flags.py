@@ -14,8 +14,9 @@ async def test_nobody_has_turned_anything_at_first() -> None:
     async with face() as api:
         listed = (await api.call("GET", "/api/v1/flags")).json()["data"]
         assert [(each["name"], each["scope"], each["value"], each["changedAt"]) for each in listed] == [
-            ("planner", "everybody", "on", None),
-            ("planner", "tenant", "on", None),
+            (name, scope, "on", None)
+            for name in ("planner", "rules", "cron", "interval")
+            for scope in ("everybody", "tenant")
         ]
 
 
@@ -33,7 +34,7 @@ async def test_a_tenants_switch_is_its_own() -> None:
     async with face() as api:
         assert (await api.call("PUT", "/api/v1/flags/planner", {"value": "off"})).status_code == 200
         theirs = (await api.call("GET", "/api/v1/flags", key="cron_b")).json()["data"]
-        assert [each["value"] for each in theirs] == ["on", "on"]
+        assert {each["value"] for each in theirs} == {"on"}
         assert (await api.call("GET", "/api/v1/flags/planner/changes", key="cron_b")).json()["data"] == []
 
 
@@ -52,6 +53,17 @@ async def test_a_position_that_is_none_is_refused_by_name(body: Any, pointer: st
         answer = await api.call("PUT", "/api/v1/flags/planner", body)
         assert answer.status_code == 400
         assert [each["pointer"] for each in answer.json()["errors"]] == [pointer]
+
+
+async def test_a_kind_of_baseline_is_off_for_one_tenant_until_it_is_turned_on_again() -> None:
+    async with face() as api:
+        refused = await api.call("PUT", "/api/v1/flags/interval", {"value": "shadow"})
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, "/value")
+        assert (await api.call("PUT", "/api/v1/flags/none", {"value": "off"})).status_code == 404
+        turned = await api.call("PUT", "/api/v1/flags/interval", {"value": "off", "reason": "an incident"})
+        assert (turned.status_code, turned.json()["value"]) == (200, "off")
+        (change,) = (await api.call("GET", "/api/v1/flags/interval/changes")).json()["data"]
+        assert (change["oldValue"], change["newValue"], change["reason"]) == (None, "off", "an incident")
 
 
 async def test_the_explanation_of_a_shadow_says_what_would_have_happened() -> None:

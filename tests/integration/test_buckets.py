@@ -47,7 +47,9 @@ async def test_a_dead_workers_buckets_are_free_when_its_lease_ends(engine: Engin
 
 
 ranges = st.builds(
-    lambda states: [Range(n * RANGE, n, is_mine=each == "mine", is_free=each == "free") for n, each in enumerate(states)],
+    lambda states: [
+        Range(n * RANGE, n, is_mine=each == "mine", is_free=each == "free") for n, each in enumerate(states)
+    ],
     st.lists(st.sampled_from(["mine", "free", "another's"]), min_size=RANGES, max_size=RANGES),
 )
 

@@ -25,7 +25,7 @@ from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.plan_due import PlanDue
 from core.usecases.run_due import RunDue
-from core.usecases.switch_planner import SwitchPlanner
+from core.usecases.turn_switches import TurnSwitches
 from rubato.adapters.memory.flags import MemoryFlags
 from rubato.adapters.memory.store import MemoryStore
 from tests.unit.fakes import EventLog, FakeClock, FakeCron, FakeDispatcher, FakeQuota, ScriptedPlanner, SequentialIds
@@ -114,7 +114,7 @@ class Loop:
         self.store = MemoryStore(self.clock, self.ids)
         self.store.add_tenant(TENANT, self.limits)
         self.flags = MemoryFlags(self.store)
-        self.switches = SwitchPlanner(self.store, self.flags, self.cron)
+        self.switches = TurnSwitches(self.store, self.flags, self.cron)
         self.dispatcher = FakeDispatcher(clock=self.clock)
         self.jobs = ManageJobs(self.store, self.cron, self.ids)
         self.hints = ManageHints(self.store, self.cron, self.ids)

@@ -4,12 +4,26 @@ from datetime import timedelta
 
 import pytest
 
-from core.entities import HintKind, HintState, Job, JobStatus, Limits, PlannerMode, Source
-from core.errors import Conflict, InvalidInput
+from core.entities import (
+    Author,
+    Hint,
+    HintKind,
+    HintState,
+    Job,
+    JobStatus,
+    Limits,
+    PlannerMode,
+    RunStatus,
+    Source,
+    Trigger,
+)
+from core.errors import Conflict, InvalidInput, NotFound
 from core.gate import GateVerdict
-from core.modes import EVERYBODY, mode_of
+from core.hints import counting
+from core.modes import CRON, EVERYBODY, INTERVAL, mode_of
 from core.ports.dispatcher import HttpResult
 from core.sessions import Proposal
+from core.usecases.run_due import SWITCHED_OFF
 from tests.unit.fakes import START
 from tests.unit.loop import TENANT, Loop, definition, interval_proposal
 
@@ -138,3 +152,42 @@ async def test_a_session_says_what_woke_it() -> None:
 async def test_a_switch_takes_three_positions_and_a_short_reason(value: str, reason: str | None) -> None:
     with pytest.raises(InvalidInput):
         await Loop().switches.turn(TENANT, value, by="usr", reason=reason)
+
+
+async def test_a_kind_of_baseline_that_is_off_does_not_run_until_it_is_on_again() -> None:
+    loop = Loop()
+    job = await loop.register()
+    await loop.switches.turn(TENANT, "off", by="usr", name=INTERVAL)
+    await loop.run_turn()
+    assert await loop.runs(job) == []
+    await loop.switches.turn(TENANT, "on", by="usr", name=INTERVAL)
+    loop.clock.advance(SWITCHED_OFF.total_seconds())
+    await loop.run_turn()
+    assert [run.status for run in await loop.runs(job)] == [RunStatus.SUCCEEDED]
+
+
+async def test_the_switch_of_one_kind_leaves_the_other_and_what_is_asked_for_by_hand() -> None:
+    loop = Loop()
+    job = await loop.register()
+    await loop.switches.turn(EVERYBODY, "off", by="operator", name=CRON)
+    await loop.run_turn()
+    await loop.switches.turn(EVERYBODY, "off", by="operator", name=INTERVAL)
+    await loop.jobs.run_now(TENANT, job.id)
+    await loop.run_turn()
+    assert [run.trigger for run in await loop.runs(job)] == [Trigger.SCHEDULED, Trigger.MANUAL]
+
+
+def test_what_a_rule_wrote_counts_only_while_rules_are_on() -> None:
+    day = timedelta(days=1)
+    by_rule, by_person = (
+        Hint(f"hint_{by}", TENANT, "job_a", HintKind.INTERVAL, by, START, START + day, interval=day)
+        for by in (Author.RULE, Author.USER)
+    )
+    hints = [by_rule, by_person]
+    assert counting(definition(), hints, Limits(rules=False), START) == [by_person]
+    assert set(counting(definition(), hints, Limits(), START)) == set(hints)
+
+
+async def test_a_switch_that_is_none_is_refused() -> None:
+    with pytest.raises(NotFound):
+        await Loop().switches.turn(EVERYBODY, "off", by="operator", name="gravity")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from core.entities import PlannerMode
-from core.modes import EVERYBODY, PLANNER, lowest
+from core.modes import CRON, EVERYBODY, INTERVAL, PLANNER, RULES, lowest
 from core.ports.flags import Flag, FlagChange
 from rubato.adapters.memory.store import MemoryStore
 
@@ -32,11 +32,19 @@ class MemoryFlags:
         self._changes.append(
             FlagChange(scope, name, old.value if old else None, value, flag.changed_at, flag.changed_by, reason)
         )
-        for tenant_id in tenants if name == PLANNER else ():
-            set_ = (self._flags.get((each, PLANNER)) for each in (EVERYBODY, tenant_id))
-            mode = lowest(PlannerMode(each.value) for each in set_ if each is not None)
-            self._store.add_tenant(tenant_id, replace(await self._store.limits(tenant_id), planner=mode))
+        for tenant_id in tenants:
+            planner = lowest(map(PlannerMode, self._values(PLANNER, tenant_id)))
+            rules = "off" not in self._values(RULES, tenant_id)
+            limits = replace(await self._store.limits(tenant_id), planner=planner, rules=rules)
+            self._store.add_tenant(tenant_id, limits)
+        off = self._store.switched_off
+        if name in (CRON, INTERVAL):
+            (off.add if value == "off" else off.discard)((scope, name))
         return flag
+
+    def _values(self, name: str, tenant_id: str) -> list[str]:
+        set_ = (self._flags.get((each, name)) for each in (EVERYBODY, tenant_id))
+        return [each.value for each in set_ if each is not None]
 
     async def changes(self, scope: str, *, limit: int) -> list[FlagChange]:
         """Return the newest changes of one scope."""

@@ -73,6 +73,7 @@ class MemoryStore:
     clock: Clock
     ids: Ids
     keep_runs: int | None = None
+    switched_off: set[tuple[str, str]] = field(default_factory=set)  # (scope, name) of kinds of baseline
     _tenants: dict[str, Limits] = field(default_factory=dict)
     _jobs: dict[str, Job] = field(default_factory=dict)
     _versions: dict[str, list[Definition]] = field(default_factory=dict)
@@ -213,7 +214,7 @@ class MemoryStore:
             taken = due[:limit]
             claimed = [self._claim(self._jobs[job_id], worker_id, now, lease, ahead) for job_id in taken]
             left = [ready_at for ready_at, job_id in waiting if job_id not in set(taken)]
-            return Claims(now, tuple(claimed), left[0] if left else None)
+            return Claims(now, tuple(claimed), left[0] if left else None, off=frozenset(self.switched_off))
 
     async def start(self, worker_id: str, claims: Sequence[Claimed]) -> dict[str, datetime]:
         """Mark claimed runs as running."""

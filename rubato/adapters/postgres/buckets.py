@@ -24,7 +24,8 @@ _CHECK_IN = """
     """
 _FORGET = "DELETE FROM bucket_claimers WHERE until < statement_timestamp() - interval '1 minute'"
 _LOOK = """
-    SELECT bucket, token, coalesce(holder = $1, false) AS is_mine, coalesce(until <= statement_timestamp(), true) AS is_free,
+    SELECT bucket, token, coalesce(holder = $1, false) AS is_mine,
+           coalesce(until <= statement_timestamp(), true) AS is_free,
            (SELECT count(*) FROM bucket_claimers WHERE until > statement_timestamp()) AS claimers
     FROM bucket_ranges ORDER BY bucket
     """

@@ -84,6 +84,7 @@ def limits_from(row: Row, operator_minimum: timedelta) -> Limits:
         suspended=row["suspended_reason"],
         auto_accept_rules=row["auto_accept_rules"],
         planner=lowest(map(PlannerMode, row["planner_flags"] or ())),
+        rules=not row["rules_off"],
     )
 
 

@@ -119,7 +119,11 @@ def connect(
         **({"role": role} if role else {}),
     }
     named = {"application_name": application, "timezone": "UTC"}
-    unprepared = {"statement_cache_size": 0, "prepared_statement_cache_size": 0, "prepared_statement_name_func": lambda: ""}
+    unprepared = {
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": lambda: "",
+    }
     engine = create_async_engine(
         driver_url(url),
         pool_size=pool_size,

@@ -69,7 +69,8 @@ _FIND = text(
         FROM channels c
         JOIN schedules s ON s.tenant_id = c.tenant_id AND (c.job_id IS NULL OR s.job_id = c.job_id)
         WHERE s.deleted_at IS NULL AND CASE WHEN s.status = 'parked' THEN c.events @> '["parked"]'
-              ELSE greatest(s.failures, s.failed_runs) >= c.failure_streak AND c.events ?| ARRAY['failing', 'recovered'] END
+              ELSE greatest(s.failures, s.failed_runs) >= c.failure_streak
+                   AND c.events ?| ARRAY['failing', 'recovered'] END
         UNION ALL
         SELECT c.tenant_id, c.id, h.bucket, h.job_id, CASE WHEN h.kind = 'pause' THEN 'paused' ELSE 'slowed' END,
                jsonb_build_object('reason', max(h.reason), 'until', max(h.until), 'interval_ms', max(h.interval_ms))
@@ -121,7 +122,8 @@ _FIND = text(
         FROM closed d
         JOIN channels c ON (c.tenant_id, c.id) = (d.tenant_id, d.channel_id)
         JOIN schedules s ON s.tenant_id = d.tenant_id AND s.job_id = d.job_id
-        WHERE d.kind = 'failing' AND s.failures = 0 AND s.failed_runs = 0 AND s.deleted_at IS NULL AND c.events @> '["recovered"]'
+        WHERE d.kind = 'failing' AND s.failures = 0 AND s.failed_runs = 0 AND s.deleted_at IS NULL
+          AND c.events @> '["recovered"]'
         LIMIT :most
     ),
     opened AS (

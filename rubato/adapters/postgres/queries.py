@@ -120,12 +120,14 @@ CLAIM_BY_TOKEN = _CLAIM.format(
     "AND s.lease_run_id IS NOT DISTINCT FROM p.lease_run_id",
 )
 
-# When something may be due that this transaction has not claimed, and the clock. A statement of its own, and a short
-# one: what the worker knows of the clock is as old as this answer's way to it.
-NEXT_READY = "SELECT statement_timestamp() AS now_at, (SELECT min(ready_at) FROM schedules) AS ready_at"
-NEXT_READY_IN = (
-    "SELECT statement_timestamp() AS now_at, (SELECT min(ready_at) FROM schedules WHERE bucket = ANY($1)) AS ready_at"
-)
+# When something may be due that this transaction has not claimed, which kinds of baseline are off, and the clock. A
+# statement of its own, and a short one: what the worker knows of the clock is as old as this answer's way to it.
+_NEXT_READY = """
+    SELECT statement_timestamp() AS now_at, (SELECT min(ready_at) FROM schedules {within}) AS ready_at,
+           (SELECT array_agg(ARRAY[scope, name]) FROM flags WHERE name IN ('cron', 'interval') AND value = 'off') AS off
+    """
+NEXT_READY = _NEXT_READY.format(within="")
+NEXT_READY_IN = _NEXT_READY.format(within="WHERE bucket = ANY($1)")
 
 # Mark claimed runs as running, at their slot at the earliest. What has another token or version by now, or is
 # suspended, is missing from the answer and left as it is. The schedules are locked, in the order of LOCK_SCHEDULES, and
@@ -181,10 +183,13 @@ READ_DEFINITIONS = """
     JOIN job_versions v ON v.tenant_id = wanted.tenant_id AND v.bucket = wanted.bucket
          AND v.job_id = wanted.job_id AND v.version = wanted.version
     """
-# The switches of planning stand in the same answer: every decision obeys them as they are at that moment.
+# The switches of planning and rules stand in the same answer: every decision obeys them as they are at that moment.
 READ_LIMITS = """
     SELECT t.*, clock_timestamp() AS now_at,
-           (SELECT array_agg(f.value) FROM flags f WHERE f.name = 'planner' AND f.scope IN ('', t.id)) AS planner_flags
+           (SELECT array_agg(f.value) FROM flags f WHERE f.name = 'planner' AND f.scope IN ('', t.id)) AS planner_flags,
+           EXISTS (
+               SELECT 1 FROM flags f WHERE f.name = 'rules' AND f.value = 'off' AND f.scope IN ('', t.id)
+           ) AS rules_off
     FROM tenants t WHERE t.id = ANY($1::text[])
     """
 # Registrations of one tenant take turns, so that two cannot both take the last place. 0x6A6F6273 is "jobs".

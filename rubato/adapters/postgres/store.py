@@ -286,7 +286,8 @@ class PostgresStore:
             job = job_from(row, defined[ref])
             run = _claimed_run(row, worker_id) if row["is_new"] else None
             claimed.append(Claimed(ref, row["token"], job, run, row["lapsed_at"], row["revision"]))
-        return Claims(state["now_at"], tuple(claimed), state["ready_at"], heard_at)
+        off = frozenset((scope, name) for scope, name in state["off"] or ())
+        return Claims(state["now_at"], tuple(claimed), state["ready_at"], heard_at, off)
 
     async def start(self, worker_id: str, claims: Sequence[Claimed]) -> dict[str, datetime]:
         """Mark claimed runs as running, in one statement."""
