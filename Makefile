@@ -10,7 +10,7 @@ FOUND := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 ENV ?= development
 
-.PHONY: help install run migrate api scheduler test check check-llm openapi audit simulate chaos herd soak alerts failover bench eval lock
+.PHONY: help install run migrate api scheduler test check check-llm openapi audit simulate chaos herd soak alerts failover upgrade sbom bench eval lock
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -65,6 +65,12 @@ alerts: $(VENV)/.dev ## Induce faults until each alert fires, at the rules' real
 
 failover: $(VENV)/.dev ## Promote a streaming replica under load, five times synchronous and five times not
 	@RUBATO_TEST_LONG=1 $(PYTHON) -m pytest -q -s --no-header tests/chaos/test_failover.py
+
+upgrade: $(VENV)/.dev ## Migrate the tables under the release before, and let both releases work side by side
+	@RUBATO_TEST_LONG=1 $(PYTHON) -m pytest -q -s --no-header tests/acceptance/test_upgrade.py
+
+sbom: $(VENV)/.dev ## Write what the product is made of, as CycloneDX (ARGS="-o sbom.json")
+	@$(PYTHON) -m cyclonedx_py requirements requirements/runtime.txt --pyproject pyproject.toml --output-reproducible $(ARGS)
 
 herd: $(VENV)/.dev ## Let 10,000 jobs fall due in one second (ARGS="--jobs 1000")
 	@$(PYTHON) -m tests.chaos herd $(ARGS)

@@ -1,7 +1,7 @@
 """What a claim costs beside a history: a million jobs and millions of runs, against few jobs and none.
 
-RUBATO_BENCH_JOBS and RUBATO_BENCH_RUNS say how many; 1 million and 5 million unless they do. 50 million runs take about
-24 GB of disk and an hour to load here. What a row takes is read from the tables on the way.
+RUBATO_BENCH_JOBS and RUBATO_BENCH_RUNS say how many; 1 million and 5 million unless they do. 50 million runs take
+some 50 GB of disk, and hours to load on two cores. What a row takes is read from the tables on the way.
 """
 
 import asyncio

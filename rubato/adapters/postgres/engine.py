@@ -241,6 +241,12 @@ async def linked(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> AsyncIte
                     if access.is_scoped(engine):
                         await link.execute(access.NAME_TENANT.format("$1"), access.acting_for.get())
                     yield link
+            except asyncpg.InvalidCachedStatementError as error:
+                # A migration has changed what a prepared statement returns. Every connection of the pool has prepared
+                # it: none of them is used again, or each would fail once.
+                await connection.invalidate()
+                await engine.dispose()
+                raise LostRaceError("the tables were migrated meanwhile") from error
             finally:
                 await connection.close()
 
