@@ -441,8 +441,8 @@ class RunDue:
         flight.finished, flight.park_because = await self._sender.exchange(job, run)
 
     async def _outlasts(self, flight: Flight) -> bool:
-        """Tell whether a lease can be relied on for a request. After a mark that hung while the database was away little
-        is left of it, and the next renewal may come too late: it is renewed first."""
+        """Tell whether a lease can be relied on for a request. After a mark that hung while the database was away
+        little is left of it, and the next renewal may come too late: it is renewed first."""
         now = self.clock.monotonic()
         left_s = flight.good_until - now
         if left_s <= 0 or left_s >= LEAST_LEFT * self.lease.total_seconds():
