@@ -27,6 +27,7 @@ from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.audit import PostgresAudit
 from rubato.adapters.postgres.definitions import PostgresDefinitions
 from rubato.adapters.postgres.duties import Duties
+from rubato.adapters.postgres.engine import close
 from rubato.adapters.postgres.flags import PostgresFlags
 from rubato.adapters.postgres.keys import PostgresKeys
 from rubato.adapters.postgres.members import PostgresMembers
@@ -101,8 +102,7 @@ async def front_of(shared: Core, pepper: bytes, origin: str) -> AsyncIterator[Fr
         )
         await dropped(duties)
     finally:
-        await tenant.dispose()
-        await credentials.dispose()
+        await close(tenant, credentials)
 
 
 def _provider(settings: Settings, origin: str) -> Provider | None:
