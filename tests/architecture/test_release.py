@@ -43,10 +43,18 @@ def test_no_code_names_a_version_of_its_own() -> None:
 def test_the_bill_of_materials_lists_every_pinned_requirement_with_its_hash() -> None:
     command = ["requirements", "requirements/runtime.txt", "--pyproject", "pyproject.toml", "--output-reproducible"]
     made = subprocess.run(
-        [sys.executable, "-m", "cyclonedx_py", *command], cwd=ROOT, capture_output=True, text=True, check=True, timeout=90
+        [sys.executable, "-m", "cyclonedx_py", *command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=90,
     )
     bill = json.loads(made.stdout)
-    assert (bill["metadata"]["component"]["name"], bill["metadata"]["component"]["version"]) == (PROJECT["name"], VERSION)
+    assert (bill["metadata"]["component"]["name"], bill["metadata"]["component"]["version"]) == (
+        PROJECT["name"],
+        VERSION,
+    )
     listed = {each["name"].lower(): each for each in bill["components"]}
     pinned = dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "requirements/runtime.txt").read_text(), re.MULTILINE))
     assert {name: listed[name]["version"] for name in pinned} == pinned
