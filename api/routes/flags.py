@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import Field
 
+from api.acting import ValidateOnly
 from api.auth import Admin, Given, Who
 from api.problems import Problem
 from api.routes.documented import problems
@@ -34,6 +35,7 @@ class FlagsOut(Wire):
     """The switches that bear on the tenant. The lowest of a name is in force: off, then shadow, then on."""
 
     data: list[FlagOut]
+    next_cursor: None = None
 
 
 class FlagChangeOut(Wire):
@@ -51,6 +53,7 @@ class FlagChangesOut(Wire):
     """The newest turns, newest first."""
 
     data: list[FlagChangeOut]
+    next_cursor: None = None
 
 
 class FlagIn(Wire):
@@ -102,11 +105,12 @@ async def changes(name: str, given: Given, who: Admin) -> FlagChangesOut:
     responses=problems(403, 404, 415),
     summary="Turn a switch",
 )
-async def turn(name: str, body: FlagIn, given: Given, who: Admin) -> FlagOut:
+async def turn(name: str, body: FlagIn, given: Given, who: Admin, *, validate_only: ValidateOnly = False) -> FlagOut:
     """Turn a switch of the tenant: `planner` takes `on`, `shadow` and `off`. It acts at once, in every process; jobs
     that a hint steers at this moment are decided again before the answer."""
     _known(name)
-    flag, _ = await given.switches.turn(who.tenant_id, body.value, by=who.user_id, reason=body.reason)
+    turn_it = given.switches.turn
+    flag, _ = await turn_it(who.tenant_id, body.value, by=who.user_id, reason=body.reason, rehearse=validate_only)
     return _flag(flag, who.tenant_id, name)
 
 

@@ -28,15 +28,19 @@ class SwitchPlanner:
     flags: Flags
     cron: Cron
 
-    async def turn(self, scope: str, value: str, *, by: str, reason: str | None = None) -> tuple[Flag, int]:
+    async def turn(
+        self, scope: str, value: str, *, by: str, reason: str | None = None, rehearse: bool = False
+    ) -> tuple[Flag, int]:
         """Set the switch of a scope (a tenant's id, or empty for everybody) and return it, with how many jobs were
-        decided again. Raises InvalidInput, NotFound."""
+        decided again. `rehearse`: return it as it would stand. Raises InvalidInput, NotFound."""
         if value not in list(PlannerMode):
             raise InvalidInput([Issue("/value", "not_a_mode", f"value must be on, shadow or off, not {value!r:.40}.")])
         if reason is not None and len(reason) > LONGEST_REASON:
             raise InvalidInput(
                 [Issue("/reason", "too_long", f"reason may have {LONGEST_REASON} characters at the most.")]
             )
+        if rehearse:
+            return Flag(scope, PLANNER, value, await self.store.now(), by, reason), 0
         flag = await self.flags.turn(scope, PLANNER, value, by=by, reason=reason)
         return flag, await self._decide_again(None if scope == EVERYBODY else scope)
 
