@@ -70,8 +70,9 @@ class Identity:
 class Services:
     """Use cases, ports and checks. `planner` None: planning is off. `rates` None: requests are not counted.
 
-    `check_url` and `check_headers` judge what a job would send; `seal` encrypts its secrets, given what is stored of them; `metrics` renders the
-    exposition; `anonymous_tenant`: on `rubato dev` the page shows this tenant to whoever asks from loopback.
+    `check_url` and `check_headers` judge what a job would send; `seal` encrypts its secrets, given what is stored of
+    them; `metrics` renders the exposition; `anonymous_tenant`: on `rubato dev` the page shows this tenant to whoever
+    asks from loopback.
     """
 
     jobs: ManageJobs
