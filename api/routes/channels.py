@@ -37,6 +37,7 @@ async def index(given: Given, who: Who) -> dict[str, Any]:
 
 @router.post(
     "/channels",
+    dependencies=ONCE,
     operation_id="createChannel",
     status_code=201,
     response_model=ChannelOut,
@@ -87,6 +88,7 @@ async def remove(channel_id: str, given: Given, who: Who, validate_only: Validat
 
 @router.post(
     "/channels/{channel_id}/test",
+    dependencies=ONCE,
     operation_id="testChannel",
     status_code=202,
     response_model=NoticeOut,
