@@ -43,7 +43,6 @@ async def index(given: Given, who: Who) -> dict[str, Any]:
     response_model=ChannelOut,
     responses={**problems(404, 409, 413, 415, *CHANGING), **previewed(ChannelOut)},
     summary="Add a channel",
-    dependencies=ONCE,
 )
 async def create(
     body: ChannelBody, given: Given, who: Who, response: Response, validate_only: ValidateOnly = False
@@ -94,7 +93,6 @@ async def remove(channel_id: str, given: Given, who: Who, validate_only: Validat
     response_model=NoticeOut,
     responses={**problems(404, *CHANGING), **previewed(ChannelOut)},
     summary="Send a test",
-    dependencies=ONCE,
 )
 async def try_out(channel_id: str, given: Given, who: Who, validate_only: ValidateOnly = False) -> NoticeOut | Response:
     """Send a notice through it; a worker delivers it, and `GET /notices` says how it went."""
