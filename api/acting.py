@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -18,6 +18,7 @@ from core.ports.store import Changes
 from core.record import evolve
 from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
+from core.usecases.manage_rules import ManageRules
 from core.usecases.rehearsal import Expecting, Rehearsal
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -41,6 +42,7 @@ class Acting:
     given: Services
     jobs: ManageJobs
     hints: ManageHints
+    rules: ManageRules
     rehearsal: Rehearsal | None
     versions: frozenset[int] | None
 
@@ -64,7 +66,14 @@ async def acting(given: Given, validate_only: ValidateOnly = False, if_match: If
     versions = _versions(if_match)
     if versions is not None:
         changes = Expecting(changes, versions)
-    return Acting(given, evolve(given.jobs, store=changes), evolve(given.hints, store=changes), rehearsal, versions)
+    return Acting(
+        given,
+        evolve(given.jobs, store=changes),
+        evolve(given.hints, store=changes),
+        replace(given.rules, changes=changes),
+        rehearsal,
+        versions,
+    )
 
 
 Act = Annotated[Acting, Depends(acting)]

@@ -8,11 +8,12 @@ from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from api import problems
+from api.audit import CloseAudit
 from api.dashboard import page
 from api.document import complete
-from api.guards import ADMIN_PREFIX, AUTH_PREFIX, PREFIX, RequestGate, check_request
+from api.guards import ADMIN_PREFIX, AUTH_PREFIX, PREFIX, HeadAsGet, RequestGate, check_request
 from api.idempotency import KeepReplies, Replay, on_replay
-from api.limiting import LIMITED
+from api.limiting import LIMITED, counter_of_addresses
 from api.reference import pages
 from api.request_log import RequestLog
 from api.routes import (
@@ -60,6 +61,7 @@ def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastA
         separate_input_output_schemas=False,
     )
     app.state.services = services
+    app.state.by_address = counter_of_addresses()
     problems.install(app)
     app.add_exception_handler(Replay, on_replay)
     of_tenants = (bulk, jobs, runs, hints, rules, decisions, sessions, quota, usage, signing, flags, channels, members)
@@ -82,9 +84,11 @@ def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastA
             allow_headers=["content-type", "x-api-key", "authorization", "idempotency-key", "if-match"],
             expose_headers=["etag", "location", "retry-after", "ratelimit", "ratelimit-policy", "x-request-id"],
         )
+    app.add_middleware(CloseAudit)
     app.add_middleware(KeepReplies)
     app.add_middleware(RequestLog)
     app.add_middleware(RequestGate, observe=services.observe)
+    app.add_middleware(HeadAsGet)
     complete(app, protected=(PREFIX, AUTH_PREFIX, ADMIN_PREFIX), public=_WITHOUT_CREDENTIALS)
     return app
 

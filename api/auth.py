@@ -1,16 +1,16 @@
 """Who is asking, and whether they may. One dependency resolves both credentials; each change leaves a record."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import Depends, Request, Response
+from pydantic import TypeAdapter, ValidationError
 
-from api.problems import Problem, status_of
+from api.problems import Problem
 from api.services import Services
 from core.identity import Scope
 from core.ports.accounts import Principal
 
+_BOOLEAN = TypeAdapter(bool)
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 SIGN_IN_SECONDS = 30 * 24 * 3600  # of the cookie; the sign-in itself may end sooner
 
@@ -93,26 +93,26 @@ def check_origin(request: Request, given: Services) -> None:
 Caller = Annotated[Principal, Depends(caller)]
 
 
-async def principal(request: Request, given: Given, who: Caller) -> AsyncIterator[Principal]:
+async def principal(request: Request, given: Given, who: Caller) -> Principal:
     """Let whoever may read or write jobs through."""
     require(who, Scope.JOBS_READ if request.method in SAFE else Scope.JOBS_WRITE)
-    async with _recorded(request, given, who):
-        yield who
+    await _record(request, given, who)
+    return who
 
 
-async def key_holder(request: Request, given: Given, who: Caller) -> AsyncIterator[Principal]:
+async def key_holder(request: Request, given: Given, who: Caller) -> Principal:
     """Let persons through, and keys that may make keys."""
     require(who, Scope.KEYS_WRITE)
-    async with _recorded(request, given, who):
-        yield who
+    await _record(request, given, who)
+    return who
 
 
-async def administrator(request: Request, given: Given, who: Caller) -> AsyncIterator[Principal]:
+async def administrator(request: Request, given: Given, who: Caller) -> Principal:
     """Let admins through, and their keys with the scope `admin`."""
     if not who.is_admin:
         raise Problem(403, "admins_only", "This is for the tenant's admins, and for their keys with the scope admin.")
-    async with _recorded(request, given, who):
-        yield who
+    await _record(request, given, who)
+    return who
 
 
 def require(who: Principal, scope: Scope) -> None:
@@ -121,24 +121,24 @@ def require(who: Principal, scope: Scope) -> None:
         raise Problem(403, "scope_missing", f"This key lacks the scope {scope}.")
 
 
-@asynccontextmanager
-async def _recorded(request: Request, given: Services, who: Principal) -> AsyncIterator[None]:
-    """Record a change before it is carried out, and then how it was answered: nothing is changed without a trace."""
-    if request.method in SAFE:
-        yield
+async def _record(request: Request, given: Services, who: Principal) -> None:
+    """Record a change before it is carried out; `api.audit` adds how it was answered. A rehearsal changes nothing."""
+    if request.method in SAFE or is_rehearsal(request):
         return
-    audit, request.state.audit_detail = given.identity.audit, {}
     action = getattr(request.scope.get("route"), "operation_id", None) or request.method
     subject = {name: str(value)[:100] for name, value in request.path_params.items()}
-    entry = await audit.open(who, given.clock.now(), action, subject, request.state.request_id)
+    entry = await given.identity.audit.open(who, given.clock.now(), action, subject, request.state.request_id)
+    request.state.audit_detail, request.state.audited = {}, (who, entry)
+
+
+def is_rehearsal(request: Request) -> bool:
+    """Tell whether `validateOnly` is on, read as the routes read it."""
     try:
-        yield
-    except Exception as error:
-        await audit.close(who, entry, status=status_of(error), detail=request.state.audit_detail)
-        raise
-    await audit.close(who, entry, status=200, detail=request.state.audit_detail)
+        return _BOOLEAN.validate_python(request.query_params.get("validateOnly", "false"))
+    except ValidationError:
+        return False
 
 
-Who = Annotated[Principal, Depends(principal, scope="function")]
-KeyHolder = Annotated[Principal, Depends(key_holder, scope="function")]
-Admin = Annotated[Principal, Depends(administrator, scope="function")]
+Who = Annotated[Principal, Depends(principal)]
+KeyHolder = Annotated[Principal, Depends(key_holder)]
+Admin = Annotated[Principal, Depends(administrator)]

@@ -32,6 +32,32 @@ _REQUEST_ID = re.compile(r"[\w.:-]{1,128}")
 _JSON_TYPES = ("application/json", "application/merge-patch+json")
 
 
+class HeadAsGet:
+    """Answers HEAD as GET without its body (RFC 9110, 9.3.2), and lets streams end at their head. Pure ASGI."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+        has_begun = False
+
+        async def headed(message: Message) -> None:
+            nonlocal has_begun
+            if message["type"] == "http.response.start":
+                has_begun = True
+                await send(message)
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+        async def left() -> Message:
+            return {"type": "http.disconnect"} if has_begun else await receive()
+
+        await self.app({**scope, "method": "GET"}, left, headed)
+
+
 class RequestGate:
     """Gives each request its id, stops bodies that are too large, and takes the time. Pure ASGI: streams pass."""
 

@@ -13,9 +13,11 @@ from typing import Annotated, Any
 from fastapi import Depends, Header, Request, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.auth import Given, Who
-from api.problems import Problem, internal_error
+from api.auth import Admin, Given, KeyHolder, Who, is_rehearsal
+from api.problems import Problem, answer, internal_error
+from api.services import Services
 from core.errors import Issue, Unavailable
+from core.ports.accounts import Principal
 from core.ports.replies import Claim, Reply
 
 REFUSALS = frozenset({400, 401, 403, 404, 405, 412, 413, 415, 422, 429})
@@ -38,34 +40,58 @@ class Replay(Exception):
     """The request was answered before."""
 
     def __init__(self, reply: Reply) -> None:
-        self.reply, self.status = reply, reply.status
+        self.reply = reply
         super().__init__("answered before")
 
 
 async def once(request: Request, given: Given, who: Who, key: Key = None) -> None:
     """Take the request's key, or answer as the request that has it was answered."""
-    if key is None or request.query_params.get("validateOnly", "false").lower() in ("true", "1", "yes", "on"):
+    await _take(request, given, who, key)
+
+
+async def once_for_admins(request: Request, given: Given, who: Admin, key: Key = None) -> None:
+    """The same on routes for admins: nobody else is answered with what an admin was answered."""
+    await _take(request, given, who, key)
+
+
+async def once_for_key_holders(request: Request, given: Given, who: KeyHolder, key: Key = None) -> None:
+    """The same on routes that answer each user otherwise: a key belongs to its user there."""
+    await _take(request, given, who, key, user_id=who.user_id)
+
+
+async def shown_once(request: Request) -> None:
+    """Mark a route whose answer shows a secret: it is carried out once, and the secret is not kept for a replay."""
+    request.state.shows_secret = True
+
+
+ONCE = [Depends(once)]
+ONCE_FOR_ADMINS = [Depends(once_for_admins)]
+ONCE_FOR_KEY_HOLDERS = [Depends(once_for_key_holders)]
+SHOWN_ONCE = Depends(shown_once)
+
+
+async def _take(request: Request, given: Services, who: Principal, key: str | None, *, user_id: str = "") -> None:
+    if key is None or is_rehearsal(request):
         return
     if not _KEY.fullmatch(key):
         detail = "Idempotency-Key takes 1 to 255 printable ASCII characters without spaces, such as a UUID."
         raise Problem(400, "invalid_input", detail, issues=[Issue("?Idempotency-Key", "invalid_key", detail)])
-    found = await given.replies.claim(who.tenant_id, key, await _fingerprint(request))
+    fingerprint = await _fingerprint(request, user_id)
+    found = await given.replies.claim(who.tenant_id, key, fingerprint)
     if isinstance(found, Claim):
         request.state.idempotency = found
         return
-    if found.fingerprint != await _fingerprint(request):
+    if found.fingerprint != fingerprint:
         detail = "Another request was sent with this Idempotency-Key; take a new key for each request."
         raise Problem(422, "idempotency_key_reused", detail)
     if found.reply is not None:
+        getattr(request.state, "audit_detail", {})["replayed"] = True
         raise Replay(found.reply)
     if found.is_lost:
         detail = "The first request with this key was never answered, and whether it was carried out is not known. "
         raise Problem(500, "outcome_unknown", detail + "Look at what is there, then send it with a new key.")
     detail = "The first request with this Idempotency-Key is still being carried out; ask again in a moment."
     raise Problem(409, "idempotency_key_in_use", detail, headers={"Retry-After": "1"})
-
-
-ONCE = [Depends(once)]
 
 
 async def on_replay(request: Request, error: Exception) -> Response:
@@ -122,13 +148,26 @@ async def _record(scope: Scope, claim: Claim, reply: Reply) -> None:
     try:
         if reply.status in REFUSALS:
             await replies.drop(claim)
+        elif reply.status < 300 and scope["state"].get("shows_secret"):
+            await replies.keep(claim, _without_secret(scope["state"]["request_id"]))
         else:
             await replies.keep(claim, reply)
     except Unavailable as error:
         log.warning("an answer could not be kept", extra={"error": str(error)})
 
 
-async def _fingerprint(request: Request) -> bytes:
-    """Return what two requests must share to be the same: method, address and body, byte by byte."""
-    asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
+def _without_secret(request_id: str) -> Reply:
+    """Return what a request is answered that was carried out before and whose answer showed a secret."""
+    detail = (
+        "The first request with this Idempotency-Key was carried out; its secret was in that answer and is kept "
+        "nowhere. If the answer was lost, end what it made and ask with a new key."
+    )
+    told = answer(request_id, 409, "secret_was_shown", detail)
+    return Reply(409, {"content-type": told.media_type or "", "cache-control": "no-store"}, bytes(told.body))
+
+
+async def _fingerprint(request: Request, user_id: str) -> bytes:
+    """Return what two requests must share to be the same: method, address and body, byte by byte; where each user is
+    answered otherwise, the user too."""
+    asked = f"{user_id}{request.method} {request.url.path}?{request.url.query}\n".encode()
     return hashlib.sha256(asked + await request.body()).digest()

@@ -65,20 +65,6 @@ def invalid(pointer: str, code: str, detail: str) -> Problem:
     return Problem(400, "invalid_input", detail, issues=[Issue(pointer, code, detail)])
 
 
-def status_of(error: BaseException) -> int:
-    """Return the status that an error is answered with."""
-    if isinstance(error, HTTPException):
-        return error.status_code
-    status: int | None = getattr(error, "status", None)  # of a Problem
-    if status is not None:
-        return status
-    known = {RequestValidationError: 400, InvalidInput: 400, NotAllowed: 403, NotFound: 404, Conflict: 409}
-    if isinstance(error, LimitReached):
-        return 403 if error.retry_after_s is None else 429
-    known |= {VersionMismatch: 412, Unavailable: 503}
-    return next((status for kind, status in known.items() if isinstance(error, kind)), 500)
-
-
 def install(app: FastAPI) -> None:
     """Answer every error of the app as a problem."""
     app.add_exception_handler(Problem, _on_problem)
@@ -190,10 +176,10 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
 
 def _allowed(request: Request) -> str:
     """Return every method that this address takes; the router names the first route's only (RFC 9110, 15.5.6)."""
-    methods = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+    methods = {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
     scope = request.scope
     full = [m for m in methods if any(r.matches({**scope, "method": m})[0] is Match.FULL for r in request.app.routes)]
-    return ", ".join(sorted(full))
+    return ", ".join(sorted([*full, *(["HEAD"] if "GET" in full else [])]))
 
 
 def unexpected(request_id: str, error: Exception) -> JSONResponse:

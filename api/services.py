@@ -70,8 +70,9 @@ class Identity:
 class Services:
     """Use cases, ports and checks. `planner` None: planning is off. `rates` None: requests are not counted.
 
-    `check_url` and `check_headers` judge what a job would send; `seal` encrypts its secrets; `metrics` renders the
-    exposition; `anonymous_tenant`: on `rubato dev` the page shows this tenant to whoever asks from loopback.
+    `check_url` and `check_headers` judge what a job would send; `seal` encrypts its secrets, given what is stored of
+    them; `metrics` renders the exposition; `anonymous_tenant`: on `rubato dev` the page shows this tenant to whoever
+    asks from loopback.
     """
 
     jobs: ManageJobs
@@ -92,7 +93,7 @@ class Services:
     planner: PlanNow | None
     check_url: Callable[[str], list[Issue]]
     check_headers: Callable[[Mapping[str, str]], list[Issue]]
-    seal: Callable[[str], str]
+    seal: Callable[[str, str | None], str]
     metrics: Callable[[], Awaitable[tuple[bytes, str]]]
     observe: HttpObserver
     replies: Replies

@@ -7,19 +7,22 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Response
 
-from api.acting import NO_STORE
+from api.acting import NO_STORE, Act, Acting
 from api.auth import Admin, Given
 from api.guards import ADMIN_PREFIX
+from api.idempotency import ONCE_FOR_ADMINS
 from api.paging import DEFAULT_LIMIT, Cursor, Limit, page_size
-from api.routes.documented import problems
+from api.routes.documented import CHANGING, previewed, problems
 from api.routes.jobs import check_action
 from api.routes.runs import Offset, Since, Until
 from api.schemas.cron import (
     CronJobDetailOut,
     CronJobIn,
     CronJobOut,
+    CronJobPreview,
     CronPauseIn,
     CronRunOut,
+    CronRunPreview,
     NewVersionIn,
     TargetOut,
     cron_job_detail_out,
@@ -29,11 +32,12 @@ from api.schemas.cron import (
     read_definition_id,
 )
 from api.services import Services
-from core.entities import Definition, JobStatus, JobVersion, RunStatus, Trigger
+from core.entities import Definition, Job, JobStatus, JobVersion, RunStatus, Trigger
 from core.errors import Conflict, NotFound
 from core.ports.accounts import Principal
 from core.ports.definitions import DefinitionFilter, TargetRun, TargetRunFilter
 from core.ports.store import RunFilter
+from core.record import evolve
 
 router = APIRouter(tags=["cron administration"])
 HISTORY = 100  # lines of a job's history in its answer
@@ -57,20 +61,21 @@ EXAMPLE = {
     operation_id="createCronJob",
     status_code=201,
     response_model=CronJobOut,
-    responses=problems(403, 409, 413, 415),
+    responses={**problems(403, 412, 413, 415, *CHANGING), **previewed(CronJobPreview)},
     summary="Register a job with a target",
+    dependencies=ONCE_FOR_ADMINS,
 )
 async def create(
     body: Annotated[CronJobIn, Body(openapi_examples={"recurring": {"value": EXAMPLE}})],
-    given: Given,
+    act: Act,
     who: Admin,
     response: Response,
-) -> CronJobOut:
+) -> CronJobOut | Response:
     """Store version 1 and schedule its first run. An unknown target is refused, the known ones listed."""
-    definition = body.definition(given.seal)
-    check_action(given, who, definition)
-    job, _ = await given.jobs.register(who.tenant_id, definition, by=who.user_id)
-    return await _made(given, who, definition_id(job.id, 1), response)
+    definition = body.definition(act.given.seal)
+    check_action(act.given, who, definition)
+    job, _ = await act.jobs.register(who.tenant_id, definition, by=who.user_id)
+    return await _made(act, who, job, response)
 
 
 @router.get(
@@ -122,44 +127,44 @@ async def show(job_id: str, given: Given, who: Admin, response: Response) -> Cro
     found = await _found(given, who, job_id)
     last = await given.store.last_runs(who.tenant_id, [found.job.id]) if found.is_latest else {}
     history = await given.definitions.history(who.tenant_id, found.job.id, limit=HISTORY)
-    response.headers.update(NO_STORE)
+    response.headers.update(_about(found))
     return cron_job_detail_out(found, last.get(found.job.id), await given.store.now(), history)
 
 
 @router.patch(
     "/jobs/{job_id}/pause",
     operation_id="pauseCronJob",
-    response_model=CronJobOut,
-    responses=problems(403, 404, 409, 415),
+    response_model=CronJobOut | CronJobPreview,
+    responses=problems(403, 404, 409, 412, 415),
     summary="Pause a job, saying why",
 )
 async def pause(
     job_id: str,
     body: Annotated[CronPauseIn, Body(openapi_examples={"a": {"value": {"reason": "the ledger is being migrated"}}})],
-    given: Given,
+    act: Act,
     who: Admin,
     response: Response,
-) -> CronJobOut:
+) -> CronJobOut | Response:
     """Pause. Slots that pass meanwhile are not replayed."""
-    found = await _latest(given, who, job_id)
-    await given.jobs.pause(who.tenant_id, found.job.id, until=body.until, reason=body.reason, by=who.user_id)
-    return await _shown(given, who, found.job.id, response)
+    found = await _latest(act.given, who, job_id)
+    job = await act.jobs.pause(who.tenant_id, found.job.id, until=body.until, reason=body.reason, by=who.user_id)
+    return await _changed(act, who, evolve(found, job=job), response)
 
 
 @router.patch(
     "/jobs/{job_id}/resume",
     operation_id="resumeCronJob",
-    response_model=CronJobOut,
-    responses=problems(403, 404, 409),
+    response_model=CronJobOut | CronJobPreview,
+    responses=problems(403, 404, 409, 412),
     summary="Resume a job",
 )
-async def resume(job_id: str, given: Given, who: Admin, response: Response) -> CronJobOut:
+async def resume(job_id: str, act: Act, who: Admin, response: Response) -> CronJobOut | Response:
     """End every pause of the job, without a backlog."""
-    found = await _latest(given, who, job_id)
+    found = await _latest(act.given, who, job_id)
     if found.job.schedule.status is JobStatus.RETIRED:
         raise Conflict("job_not_active", "The job is retired; make a new version with a new schedule instead.")
-    await given.jobs.resume(who.tenant_id, found.job.id, by=who.user_id)
-    return await _shown(given, who, found.job.id, response)
+    job = await act.jobs.resume(who.tenant_id, found.job.id, by=who.user_id)
+    return await _changed(act, who, evolve(found, job=job), response)
 
 
 @router.post(
@@ -167,27 +172,28 @@ async def resume(job_id: str, given: Given, who: Admin, response: Response) -> C
     operation_id="createCronJobVersion",
     status_code=201,
     response_model=CronJobOut,
-    responses=problems(403, 404, 409, 413, 415),
+    responses={**problems(403, 404, 412, 413, 415, *CHANGING), **previewed(CronJobPreview)},
     summary="Make the next version",
+    dependencies=ONCE_FOR_ADMINS,
 )
 async def new_version(
     job_id: str,
     body: Annotated[NewVersionIn, Body(openapi_examples={"hourly": {"value": {"baselineCron": "0 * * * *"}}})],
-    given: Given,
+    act: Act,
     who: Admin,
     response: Response,
-) -> CronJobOut:
+) -> CronJobOut | Response:
     """Retire the latest version and put the next in its place, in one transaction. Its runs keep their version."""
-    found = await _found(given, who, job_id)
+    found = await _found(act.given, who, job_id)
     _, of = read_definition_id(job_id)
 
     def apply(old: Definition) -> Definition:
-        new = body.apply(old, given.seal)
-        check_action(given, who, new)
+        new = body.apply(old, act.given.seal)
+        check_action(act.given, who, new)
         return new
 
-    job = await given.jobs.new_version(who.tenant_id, found.job.id, apply, of=of, by=who.user_id)
-    return await _made(given, who, definition_id(job.id, job.definition.version), response)
+    job = await act.jobs.new_version(who.tenant_id, found.job.id, apply, of=of, by=who.user_id)
+    return await _made(act, who, job, response)
 
 
 @router.post(
@@ -195,14 +201,16 @@ async def new_version(
     operation_id="runCronJobNow",
     status_code=202,
     response_model=CronRunOut,
-    responses=problems(403, 404, 409),
+    responses={**problems(403, 404, 412, *CHANGING), **previewed(CronRunPreview)},
     summary="Run a job now",
+    dependencies=ONCE_FOR_ADMINS,
 )
-async def run_now(job_id: str, given: Given, who: Admin) -> CronRunOut:
+async def run_now(job_id: str, act: Act, who: Admin) -> CronRunOut | Response:
     """Ask for a run at once; while one is active the answer is a `skipped` run. 409 while paused or retired."""
-    found = await _latest(given, who, job_id)
-    run = await given.jobs.run_now(who.tenant_id, found.job.id, by=who.user_id)
-    return cron_run_out(TargetRun(run, found.definition))
+    found = await _latest(act.given, who, job_id)
+    run = await act.jobs.run_now(who.tenant_id, found.job.id, by=who.user_id)
+    out = cron_run_out(TargetRun(run, found.definition))
+    return act.preview(out) if act.rehearsal is not None else out
 
 
 @router.get(
@@ -292,13 +300,24 @@ async def _latest(given: Services, who: Principal, text: str) -> JobVersion:
     return found
 
 
-async def _shown(given: Services, who: Principal, text: str, response: Response) -> CronJobOut:
-    found = await _found(given, who, text)
-    last = await given.store.last_runs(who.tenant_id, [found.job.id])
-    response.headers.update(NO_STORE)
-    return cron_job_out(found, last.get(found.job.id), await given.store.now())
+async def _changed(act: Acting, who: Principal, changed: JobVersion, response: Response) -> CronJobOut | Response:
+    """Return the latest version as it is now, or as it would be."""
+    last = await act.given.store.last_runs(who.tenant_id, [changed.job.id])
+    out = cron_job_out(changed, last.get(changed.job.id), await act.given.store.now())
+    if act.rehearsal is not None:
+        return act.preview(out)
+    response.headers.update(_about(changed))
+    return out
 
 
-async def _made(given: Services, who: Principal, text: str, response: Response) -> CronJobOut:
-    response.headers["Location"] = f"{ADMIN_PREFIX}/jobs/{text}"
-    return await _shown(given, who, text, response)
+async def _made(act: Acting, who: Principal, job: Job, response: Response) -> CronJobOut | Response:
+    """Return a new version."""
+    if act.rehearsal is None:
+        text = definition_id(job.id, job.definition.version)
+        response.headers["Location"] = f"{ADMIN_PREFIX}/jobs/{text}"
+        return await _changed(act, who, await _found(act.given, who, text), response)
+    return await _changed(act, who, JobVersion(job, job.definition, job.updated_at), response)
+
+
+def _about(found: JobVersion) -> dict[str, str]:
+    return {**NO_STORE, "ETag": f'"{found.definition.version}"'}

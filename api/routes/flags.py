@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import Field
 
+from api.acting import ValidateOnly
 from api.auth import Admin, Given, Who
 from api.problems import Problem
 from api.routes.documented import problems
@@ -33,6 +34,7 @@ class FlagsOut(Wire):
     """The switches that bear on the tenant. The lowest of a name is in force: off, then shadow, then on."""
 
     data: list[FlagOut]
+    next_cursor: None = None
 
 
 class FlagChangeOut(Wire):
@@ -50,6 +52,7 @@ class FlagChangesOut(Wire):
     """The newest turns, newest first."""
 
     data: list[FlagChangeOut]
+    next_cursor: None = None
 
 
 class FlagIn(Wire):
@@ -101,12 +104,14 @@ async def changes(name: str, given: Given, who: Admin) -> FlagChangesOut:
     responses=problems(403, 404, 415),
     summary="Turn a switch",
 )
-async def turn(name: str, body: FlagIn, given: Given, who: Admin) -> FlagOut:
+async def turn(name: str, body: FlagIn, given: Given, who: Admin, *, validate_only: ValidateOnly = False) -> FlagOut:
     """Turn a switch of the tenant: `planner` takes `on`, `shadow` and `off`; `rules`, and `cron` and `interval`
     (whether jobs of such a baseline run), take `on` and `off`. It acts within seconds, in every process; jobs that a
     hint steers at this moment are decided again before the answer."""
     _known(name)
-    flag, _ = await given.switches.turn(who.tenant_id, body.value, by=who.user_id, reason=body.reason, name=name)
+    flag, _ = await given.switches.turn(
+        who.tenant_id, body.value, by=who.user_id, reason=body.reason, name=name, rehearse=validate_only
+    )
     return _flag(flag, who.tenant_id, name)
 
 

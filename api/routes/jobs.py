@@ -79,12 +79,18 @@ async def create(body: JobBody, act: Act, who: Who, response: Response) -> JobOu
 async def put(
     key: Annotated[str, Path(min_length=1, max_length=255)], body: JobBody, act: Act, who: Who, response: Response
 ) -> JobOut | Response:
-    """Make the job with this key be so: what the body leaves out gets its default. The same body twice is no edit."""
+    """Make the job with this key be so: what the body leaves out gets its default. The same body twice is no edit; a
+    secret that is sent as null, as it reads, stays as it is stored."""
     if body.key not in (None, key):
         raise invalid("/key", "other_key", "key is not the one in the address; leave it out, or make them equal.")
-    definition = evolve(body.definition(act.given.seal), key=key)
-    check_action(act.given, who, definition)
-    job, is_new = await put_job(act.given.store, act.jobs, who.tenant_id, definition, by=who.user_id)
+
+    def make(old: Definition | None) -> Definition:
+        kept = old.action if old is not None else None
+        new = evolve(body.definition(act.given.seal, kept=kept), key=key)
+        check_action(act.given, who, new)
+        return new
+
+    job, is_new = await put_job(act.given.store, act.jobs, who.tenant_id, key, make, by=who.user_id)
     if is_new and act.rehearsal is None:
         response.status_code = 201
         response.headers["Location"] = f"/api/v1/jobs/{job.id}"

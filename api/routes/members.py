@@ -8,12 +8,15 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic.alias_generators import to_camel
 
+from api.acting import NO_STORE, ValidateOnly
 from api.auth import Admin, Given, Who
+from api.idempotency import ONCE_FOR_ADMINS, SHOWN_ONCE
 from api.paging import DEFAULT_LIMIT, Cursor, Limit, Listed, page_size
 from api.problems import invalid
-from api.routes.documented import problems
+from api.routes.documented import CHANGING, previewed, problems
 from api.schemas.identity import (
     AuditEntryOut,
+    DoneOut,
     InvitationOut,
     InviteIn,
     MemberOut,
@@ -26,6 +29,7 @@ from api.schemas.identity import (
     member_out,
 )
 from api.services import Services
+from api.wire import Wire
 from core.identity import Role
 from core.ports.accounts import Principal
 
@@ -61,13 +65,27 @@ async def index(given: Given, who: Admin) -> MembersOut:
     status_code=201,
     operation_id="inviteMember",
     response_model=NewInvitationOut,
-    responses=problems(403),
+    responses={**problems(403, *CHANGING), **previewed(InvitationOut)},
     summary="Invite somebody",
+    dependencies=[*ONCE_FOR_ADMINS, SHOWN_ONCE],
 )
-async def invite(body: InviteIn, request: Request, response: Response, given: Given, who: Admin) -> NewInvitationOut:
+async def invite(
+    body: InviteIn,
+    request: Request,
+    response: Response,
+    given: Given,
+    who: Admin,
+    *,
+    validate_only: ValidateOnly = False,
+) -> NewInvitationOut | Response:
     """Open an invitation. Whoever signs in through its address joins; it works once."""
     lifetime_s = body.expires_in_ms // 1000 if body.expires_in_ms else INVITED_FOR_S
-    invitation, token = await given.identity.members.invite(who, Role(body.role), note=body.note, lifetime_s=lifetime_s)
+    role, note = Role(body.role), body.note
+    invitation, token = await given.identity.members.invite(
+        who, role, note=note, lifetime_s=lifetime_s, rehearse=validate_only
+    )
+    if validate_only:
+        return _written(InvitationOut.model_validate(invitation_fields(invitation)))
     request.state.audit_detail = {"invitationId": invitation.id, "role": body.role}
     response.headers["Location"] = "/api/v1/members"
     response.headers["Cache-Control"] = "no-store"
@@ -82,22 +100,25 @@ async def invite(body: InviteIn, request: Request, response: Response, given: Gi
     responses=problems(403, 404, 409),
     summary="Change a member's role",
 )
-async def change_role(member_id: str, body: RoleIn, request: Request, given: Given, who: Admin) -> MemberOut:
+async def change_role(
+    member_id: str, body: RoleIn, request: Request, given: Given, who: Admin, *, validate_only: ValidateOnly = False
+) -> MemberOut:
     """Make somebody an admin or a member; the last admin stays one."""
     request.state.audit_detail = {"role": body.role}
-    return member_out(await given.identity.members.set_role(who, member_id, Role(body.role)))
+    return member_out(await given.identity.members.set_role(who, member_id, Role(body.role), rehearse=validate_only))
 
 
 @router.delete(
     "/members/{member_id}",
     status_code=204,
     operation_id="removeMember",
-    responses=problems(403, 404, 409),
+    responses={**problems(403, 404, 409), **previewed(DoneOut)},
     summary="Remove a member, or withdraw an invitation",
 )
-async def remove(member_id: str, given: Given, who: Admin) -> None:
+async def remove(member_id: str, given: Given, who: Admin, *, validate_only: ValidateOnly = False) -> Response:
     """Remove somebody, and end all their keys and sign-ins here."""
-    await given.identity.members.remove(who, member_id)
+    await given.identity.members.remove(who, member_id, rehearse=validate_only)
+    return _written(DoneOut(success=True)) if validate_only else Response(status_code=204)
 
 
 @router.get(
@@ -140,14 +161,28 @@ async def export(given: Given, who: Admin) -> StreamingResponse:
 
 
 @router.delete(
-    "/tenant", status_code=202, operation_id="deleteTenant", responses=problems(403), summary="Delete the tenant"
+    "/tenant",
+    status_code=202,
+    operation_id="deleteTenant",
+    response_model=dict[str, str],
+    responses={**problems(403), **previewed(TenantOut)},
+    summary="Delete the tenant",
 )
-async def delete(given: Given, who: Admin, confirm: Confirm) -> dict[str, str]:
+async def delete(
+    given: Given, who: Admin, confirm: Confirm, *, validate_only: ValidateOnly = False
+) -> dict[str, str] | Response:
     """End every key, sign-in and job of the tenant at once; its rows are removed within the hour."""
     if confirm != await given.identity.tenant.name(who):
         raise invalid("?confirm", "not_confirmed", "confirm must be the tenant's name, as GET /api/v1/tenant has it.")
+    if validate_only:
+        return _written(await show(given, who))
     await given.identity.tenant.delete(who)
     return {"status": "deleting"}
+
+
+def _written(out: Wire) -> Response:
+    """Return what a rehearsal answers."""
+    return Response(out.model_dump_json(by_alias=True), media_type="application/json", headers=NO_STORE)
 
 
 async def _lines(given: Services, who: Principal) -> AsyncIterator[bytes]:

@@ -2,16 +2,29 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Body, Response
 from fastapi.responses import JSONResponse
 
+from api.acting import NO_STORE, Act, Acting
 from api.auth import Given, Who
 from api.idempotency import ONCE
 from api.paging import Listed
-from api.routes.documented import CHANGING, problems
-from api.schemas.rules import EXAMPLE_CONDITION, RuleIn, RuleOut, TrialOut, patch_schema, patched, rule_out, trial_out
+from api.routes.documented import CHANGING, previewed, problems
+from api.schemas.hints import NextRuns
+from api.schemas.rules import (
+    EXAMPLE_CONDITION,
+    RuleIn,
+    RuleOut,
+    RulePreview,
+    TrialOut,
+    patch_schema,
+    patched,
+    rule_out,
+    trial_out,
+)
 from api.services import Services
-from core.rules import Rule
+from core.entities import Job
+from core.rules import Rule, RuleDraft
 from core.usecases.manage_rules import Trial
 
 router = APIRouter(tags=["rules"])
@@ -21,9 +34,6 @@ class RulesOut(Listed[RuleOut]):
     """A job's rules."""
 
 
-ValidateOnly = Annotated[
-    bool, Query(alias="validateOnly", description="Write nothing; say which past runs the rule would have matched.")
-]
 _EXAMPLE = {
     "when": EXAMPLE_CONDITION,
     "until": {"field": "/queue_depth", "op": "lt", "value": 400},
@@ -57,20 +67,18 @@ async def index(job_id: str, given: Given, who: Who) -> RulesOut:
     operation_id="createRule",
     status_code=201,
     response_model=RuleOut,
-    responses={**_TRIED, **problems(404, 413, 415, *CHANGING)},
+    responses={**_TRIED, **problems(404, 412, 413, 415, *CHANGING)},
     summary="Write a rule",
     dependencies=ONCE,
 )
-async def create(
-    job_id: str, body: RuleBody, given: Given, who: Who, response: Response, *, validate_only: ValidateOnly = False
-) -> Any:
+async def create(job_id: str, body: RuleBody, act: Act, who: Who, response: Response) -> RuleOut | Response:
     """Store an accepted rule; it is evaluated on every response from the next one on."""
-    draft = body.draft(await given.store.limits(who.tenant_id))
-    if validate_only:
-        return _tried(await given.rules.try_out(who.tenant_id, job_id, draft))
-    rule = await given.rules.create(who.tenant_id, job_id, draft)
+    draft = body.draft(await act.given.store.limits(who.tenant_id))
+    rule = await act.rules.create(who.tenant_id, job_id, draft)
+    if act.rehearsal is not None:
+        return _tried(act, await act.rules.try_out(who.tenant_id, job_id, draft))
     response.headers["Location"] = f"/api/v1/rules/{rule.id}"
-    return await _shown(given, rule)
+    return await _shown(act.given, rule)
 
 
 @router.get(
@@ -85,7 +93,7 @@ async def show(rule_id: str, given: Given, who: Who) -> RuleOut:
     "/rules/{rule_id}",
     operation_id="updateRule",
     response_model=RuleOut | TrialOut,
-    responses=problems(404, 413, 415),
+    responses=problems(404, 412, 413, 415),
     summary="Edit a rule",
     openapi_extra={
         "requestBody": {
@@ -97,61 +105,73 @@ async def show(rule_id: str, given: Given, who: Who) -> RuleOut:
         }
     },
 )
-async def update(
-    rule_id: str,
-    body: Annotated[dict[str, Any], Body()],
-    given: Given,
-    who: Who,
-    *,
-    validate_only: ValidateOnly = False,
-) -> Any:
+async def update(rule_id: str, body: Annotated[dict[str, Any], Body()], act: Act, who: Who) -> RuleOut | Response:
     """Apply a merge-patch. A rule in effect lets go and begins anew when its terms change."""
-    limits = await given.store.limits(who.tenant_id)
-    if validate_only:
-        return trial_out(await given.rules.try_out_edit(who.tenant_id, rule_id, lambda old: patched(old, body, limits)))
-    return await _shown(given, await given.rules.edit(who.tenant_id, rule_id, lambda old: patched(old, body, limits)))
+    limits = await act.given.store.limits(who.tenant_id)
+
+    def apply(old: RuleDraft) -> RuleDraft:
+        return patched(old, body, limits)
+
+    rule = await act.rules.edit(who.tenant_id, rule_id, apply)
+    if act.rehearsal is not None:
+        return _tried(act, await act.rules.try_out_edit(who.tenant_id, rule_id, apply))
+    return await _shown(act.given, rule)
 
 
 @router.delete(
-    "/rules/{rule_id}", operation_id="deleteRule", status_code=204, responses=problems(404), summary="Delete a rule"
+    "/rules/{rule_id}",
+    operation_id="deleteRule",
+    status_code=204,
+    responses={**problems(404, 412), **previewed(NextRuns)},
+    summary="Delete a rule",
 )
-async def delete(rule_id: str, given: Given, who: Who) -> Response:
+async def delete(rule_id: str, act: Act, who: Who) -> Response:
     """Delete a rule; its hint goes with it."""
-    await given.rules.delete(who.tenant_id, rule_id)
-    return Response(status_code=204)
+    await act.rules.delete(who.tenant_id, rule_id)
+    return act.preview() if act.rehearsal is not None else Response(status_code=204)
 
 
 @router.post(
     "/rules/{rule_id}/accept",
     operation_id="acceptRule",
-    response_model=RuleOut,
-    responses=problems(404, *CHANGING),
+    response_model=RuleOut | RulePreview,
+    responses=problems(404, 412, *CHANGING),
     summary="Accept a rule",
     dependencies=ONCE,
 )
-async def accept(rule_id: str, given: Given, who: Who) -> RuleOut:
+async def accept(rule_id: str, act: Act, who: Who) -> RuleOut | Response:
     """Let a proposed or rejected rule take effect, from the next response on."""
-    return await _shown(given, await given.rules.accept(who.tenant_id, rule_id))
+    return await _judged(act, await act.rules.accept(who.tenant_id, rule_id))
 
 
 @router.post(
     "/rules/{rule_id}/reject",
     operation_id="rejectRule",
-    response_model=RuleOut,
-    responses=problems(404, *CHANGING),
+    response_model=RuleOut | RulePreview,
+    responses=problems(404, 412, *CHANGING),
     summary="Reject a rule, or switch it off",
     dependencies=ONCE,
 )
-async def reject(rule_id: str, given: Given, who: Who) -> RuleOut:
+async def reject(rule_id: str, act: Act, who: Who) -> RuleOut | Response:
     """Turn a rule down; its hint goes. The same is not proposed again."""
-    return await _shown(given, await given.rules.reject(who.tenant_id, rule_id))
+    return await _judged(act, await act.rules.reject(who.tenant_id, rule_id))
+
+
+async def _judged(act: Acting, rule: Rule) -> RuleOut | Response:
+    if act.rehearsal is None or act.rehearsal.after is None:
+        return await _shown(act.given, rule)
+    return act.preview(_written(rule, act.rehearsal.after.job))
 
 
 async def _shown(given: Services, rule: Rule) -> RuleOut:
-    job = await given.store.job(rule.tenant_id, rule.job_id)
+    return _written(rule, await given.store.job(rule.tenant_id, rule.job_id))
+
+
+def _written(rule: Rule, job: Job) -> RuleOut:
     progress = job.schedule.rule_progress.get(rule.id)
     return rule_out(rule, in_effect=progress is not None and progress.is_active)
 
 
-def _tried(trial: Trial) -> JSONResponse:
-    return JSONResponse(trial_out(trial).model_dump(mode="json", by_alias=True))
+def _tried(act: Acting, trial: Trial) -> Response:
+    next_runs = act.rehearsal.next_runs(act.given.jobs.cron) if act.rehearsal is not None else []
+    return JSONResponse(trial_out(trial, next_runs).model_dump(mode="json", by_alias=True), headers=NO_STORE)

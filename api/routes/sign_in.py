@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.auth import SIGN_IN_SECONDS, Caller, Given, check_origin, cookie_name, presented_key, session_token, set_cookie
+from api.limiting import LIMITED_BY_ADDRESS
 from api.problems import Problem, invalid
 from api.routes.documented import problems
 from api.schemas.identity import DoneOut, RedirectOut, SignedInOut, SwitchIn, TenantOut
@@ -31,6 +32,7 @@ Invitation = Annotated[str | None, Query(max_length=100, description="The token 
     response_class=RedirectResponse,
     responses=problems(404),
     summary="Sign in with GitHub",
+    dependencies=LIMITED_BY_ADDRESS,
 )
 async def begin(given: Given, redirect: Target = "/api/auth/session", invitation: Invitation = None) -> Response:
     """Send the browser to GitHub, with a state that only it can bring back."""
@@ -46,6 +48,7 @@ async def begin(given: Given, redirect: Target = "/api/auth/session", invitation
     response_model=RedirectOut,
     responses=problems(404),
     summary="Sign in with GitHub, from a script",
+    dependencies=LIMITED_BY_ADDRESS,
 )
 async def begin_by_script(
     response: Response, given: Given, redirect: Target = "/api/auth/session", invitation: Invitation = None
@@ -63,6 +66,7 @@ async def begin_by_script(
     response_class=RedirectResponse,
     responses=problems(403, 404, 409),
     summary="Where GitHub sends the browser back to",
+    dependencies=LIMITED_BY_ADDRESS,
 )
 async def finish(
     request: Request,

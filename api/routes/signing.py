@@ -8,7 +8,8 @@ from pydantic import Field
 
 from api.acting import NO_STORE, ValidateOnly
 from api.auth import Admin, Given
-from api.routes.documented import previewed, problems
+from api.idempotency import ONCE_FOR_ADMINS, SHOWN_ONCE
+from api.routes.documented import CHANGING, previewed, problems
 from api.wire import MS, Instant, Wire
 from core.ports.signing import OVERLAP, SigningSecret
 
@@ -61,8 +62,9 @@ async def index(given: Given, who: Admin) -> SecretsOut:
     operation_id="rotateSigningSecret",
     status_code=201,
     response_model=NewSecretOut,
-    responses={**problems(403, 413, 415), **previewed(SecretsOut)},
+    responses={**problems(403, 413, 415, *CHANGING), **previewed(SecretsOut)},
     summary="Make a new signing secret",
+    dependencies=[*ONCE_FOR_ADMINS, SHOWN_ONCE],
 )
 async def rotate(
     given: Given,

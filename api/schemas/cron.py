@@ -161,6 +161,12 @@ class CronJobOut(Wire):
     created_at: Instant
 
 
+class CronJobPreview(CronJobOut):
+    """A version as it would be, and the next five runs of its job then."""
+
+    next_runs: list[Instant]
+
+
 class CronJobDetailOut(CronJobOut):
     """A version with its job's history, newest first."""
 
@@ -174,6 +180,12 @@ class CronRunOut(RunOut):
     key: str | None
     target: str
     payload: Any
+
+
+class CronRunPreview(CronRunOut):
+    """A run as it would be, and the next five runs of its job then."""
+
+    next_runs: list[Instant]
 
 
 class TargetOut(Wire):

@@ -37,7 +37,7 @@ _BASELINES = ("baselineCron", "baselineIntervalMs", "runAt")
 _MERGED = ("authority", "success")  # structured; every other object is opaque and replaced whole
 
 SecretValue = Annotated[str, Field(strict=True, max_length=8192, pattern=r"^[\t\x20-\x7e]*$")]
-Seal = Callable[[str], str]
+Seal = Callable[[str, str | None], str]  # a value, and what is stored: that again, where it holds the value
 Label = Annotated[str, Field(strict=True, max_length=255)]
 
 
@@ -184,10 +184,13 @@ class JobIn(Wire):
                 raise _refused(("secretHeaders", name), f"{name[:60]} also stands in headersJson; give it once")
             if value is None and name not in stored.sealed_headers:
                 raise _refused(("secretHeaders", name), f"{name[:60]} is null, and no value of it is stored")
-            sealed_headers[name] = stored.sealed_headers[name] if value is None else seal(value)
+            known = stored.sealed_headers.get(name)
+            sealed_headers[name] = stored.sealed_headers[name] if value is None else seal(value, known)
         sealed_body = None
         if self.body_secret:
-            sealed_body = stored.sealed_body if self.body_json is None else seal(json.dumps(self.body_json))
+            sealed_body = stored.sealed_body
+            if self.body_json is not None:
+                sealed_body = seal(json.dumps(self.body_json), stored.sealed_body)
             if sealed_body is None:
                 raise _refused(("bodyJson",), "bodySecret is true, and there is no body, sent or stored")
         body_json = None if self.body_secret else self.body_json

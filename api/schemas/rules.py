@@ -1,8 +1,8 @@
 """Rules on the wire."""
 
 from collections import Counter
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi.exceptions import RequestValidationError
@@ -118,8 +118,14 @@ class TriedRunOut(Wire):
     not_judged: str | None
 
 
+class RulePreview(RuleOut):
+    """A rule as it would be, and the next five runs of its job then."""
+
+    next_runs: list[Instant]
+
+
 class TrialOut(Wire):
-    """What a rule would have made of the newest runs, as they were kept."""
+    """What a rule would have made of the newest runs, as they were kept; and the next five runs with it."""
 
     rule: TermsOut
     tried: int
@@ -127,6 +133,7 @@ class TrialOut(Wire):
     in_effect: int
     not_judged: dict[str, int]
     runs: list[TriedRunOut]
+    next_runs: list[Instant]
 
 
 def rule_out(rule: Rule, *, in_effect: bool) -> RuleOut:
@@ -144,8 +151,8 @@ def rule_out(rule: Rule, *, in_effect: bool) -> RuleOut:
     )
 
 
-def trial_out(trial: Trial) -> TrialOut:
-    """Write what a draft would have made of the past."""
+def trial_out(trial: Trial, next_runs: Sequence[datetime]) -> TrialOut:
+    """Write what a draft would have made of the past, and what it leads to."""
     return TrialOut(
         rule=TermsOut(**_terms(trial.draft)),
         tried=len(trial.runs),
@@ -153,6 +160,7 @@ def trial_out(trial: Trial) -> TrialOut:
         in_effect=sum(each.is_active for each in trial.runs),
         not_judged=dict(Counter(each.why_not for each in trial.runs if each.why_not is not None)),
         runs=[_tried(each) for each in trial.runs],
+        next_runs=list(next_runs),
     )
 
 

@@ -56,9 +56,12 @@ class Made(NamedTuple):
 
 
 class Keys(Protocol):
-    """A tenant's keys. A member sees its own, an admin all; what is not theirs to see raises NotFound."""
+    """A tenant's keys. A member sees its own, an admin all; what is not theirs to see raises NotFound.
 
-    async def create(self, who: Principal, draft: KeyDraft) -> Made:
+    With `rehearse` a change answers or raises what it would, and changes nothing.
+    """
+
+    async def create(self, who: Principal, draft: KeyDraft, *, rehearse: bool = False) -> Made:
         """Make a key for whoever asks. Raises InvalidInput for scopes beyond their own."""
         ...
 
@@ -70,15 +73,17 @@ class Keys(Protocol):
         """Return one that is not revoked."""
         ...
 
-    async def update(self, who: Principal, key_id: str, changes: Mapping[str, Any]) -> ApiKey:
+    async def update(
+        self, who: Principal, key_id: str, changes: Mapping[str, Any], *, rehearse: bool = False
+    ) -> ApiKey:
         """Change `name`, `metadata`, `scopes`, `lifetime` (from now on) or `use`; what is not named stays."""
         ...
 
-    async def rotate(self, who: Principal, key_id: str, *, overlap_s: int) -> Made:
+    async def rotate(self, who: Principal, key_id: str, *, overlap_s: int, rehearse: bool = False) -> Made:
         """Make a key like that one; the old one works for `overlap_s` more seconds."""
         ...
 
-    async def revoke(self, who: Principal, key_id: str) -> None:
+    async def revoke(self, who: Principal, key_id: str, *, rehearse: bool = False) -> None:
         """End a key at once."""
         ...
 
@@ -144,21 +149,26 @@ class Provider(Protocol):
 
 
 class Members(Protocol):
-    """A tenant's users. The last admin cannot be removed or made a member: Conflict `last_admin`."""
+    """A tenant's users. The last admin cannot be removed or made a member: Conflict `last_admin`.
+
+    `rehearse` is as for keys.
+    """
 
     async def list(self, who: Principal) -> "tuple[list[Member], list[Invitation]]":
         """Return members and open invitations."""
         ...
 
-    async def invite(self, who: Principal, role: Role, *, note: str | None, lifetime_s: int) -> tuple[Invitation, str]:
+    async def invite(
+        self, who: Principal, role: Role, *, note: str | None, lifetime_s: int, rehearse: bool = False
+    ) -> tuple[Invitation, str]:
         """Open an invitation; return it with its token, which is shown once."""
         ...
 
-    async def set_role(self, who: Principal, user_id: str, role: Role) -> Member:
+    async def set_role(self, who: Principal, user_id: str, role: Role, *, rehearse: bool = False) -> Member:
         """Change a member's role."""
         ...
 
-    async def remove(self, who: Principal, member_id: str) -> None:
+    async def remove(self, who: Principal, member_id: str, *, rehearse: bool = False) -> None:
         """Remove a member with all their keys and sign-ins, or withdraw an invitation."""
         ...
 

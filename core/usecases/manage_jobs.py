@@ -311,25 +311,31 @@ class ManageJobs:
 
 
 async def put_job(
-    store: Store, jobs: ManageJobs, tenant_id: str, definition: Definition, *, by: str | None = None
+    store: Store,
+    jobs: ManageJobs,
+    tenant_id: str,
+    key: str,
+    make: Callable[[Definition | None], Definition],
+    *,
+    by: str | None = None,
 ) -> tuple[Job, bool]:
-    """Make the job with the definition's key be as it says; return it, and whether it is new.
+    """Make the job with this key be as `make` says, which is given what there is; return it, and whether it is new.
 
     Somebody else may register or delete it between look and leap: then the look is repeated. Raises InvalidInput,
     VersionMismatch.
     """
     for _ in range(_LOOKS):
-        found = (await store.jobs(tenant_id, JobFilter(key=definition.key), limit=1)).items
+        found = (await store.jobs(tenant_id, JobFilter(key=key), limit=1)).items
         try:
             if found:
-                return await jobs.edit(tenant_id, found[0].id, lambda old: definition, by=by), False
-            return (await jobs.register(tenant_id, definition, by=by))[0], True
+                return await jobs.edit(tenant_id, found[0].id, make, by=by), False
+            return (await jobs.register(tenant_id, make(None), by=by))[0], True
         except NotFound:
             continue
         except Conflict as error:
             if error.code != "key_taken":
                 raise
-    raise Conflict("key_contended", f"Others register and delete the job {definition.key} at this moment; try again.")
+    raise Conflict("key_contended", f"Others register and delete the job {key} at this moment; try again.")
 
 
 def _until_midnight(now: datetime) -> int:

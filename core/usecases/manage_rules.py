@@ -9,7 +9,7 @@ from core.hints import end, is_active
 from core.ids import rule_id
 from core.ports.cron import Cron
 from core.ports.ids import Ids
-from core.ports.store import Change, JobRef, RunFilter, Snapshot, Store
+from core.ports.store import Change, Changes, JobRef, RunFilter, Snapshot, Store
 from core.predicates import read_run
 from core.record import evolve
 from core.reschedule import steer
@@ -44,11 +44,15 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class ManageRules:
-    """What people do to rules. A rule's own hint goes when the rule changes; everything else is left alone."""
+    """What people do to rules. A rule's own hint goes when the rule changes; everything else is left alone.
+
+    `changes`: what is written to instead of the store, such as a rehearsal.
+    """
 
     store: Store
     cron: Cron
     ids: Ids
+    changes: Changes | None = None
 
     async def create(self, tenant_id: str, job_id: str, draft: RuleDraft) -> Rule:
         """Store a rule that a person wrote: it is accepted. Raises InvalidInput, Conflict("too_many_rules")."""
@@ -64,7 +68,7 @@ class ManageRules:
             written[:] = [new_rule(snapshot, draft, Author.USER, RuleState.ACCEPTED, self.ids)]
             return with_rules(snapshot, written)
 
-        await self.store.change(JobRef(tenant_id, job_id), transition)
+        await (self.changes or self.store).change(JobRef(tenant_id, job_id), transition)
         return written[0]
 
     async def edit(self, tenant_id: str, identity: str, patch: Callable[[RuleDraft], RuleDraft]) -> Rule:
@@ -104,7 +108,7 @@ class ManageRules:
             _find(snapshot, identity)
             return self._without_effect(with_rules(snapshot, (), removed=(identity,)), snapshot, identity)
 
-        await self.store.change(JobRef(tenant_id, rule.job_id), transition)
+        await (self.changes or self.store).change(JobRef(tenant_id, rule.job_id), transition)
 
     async def try_out(self, tenant_id: str, job_id: str, draft: RuleDraft, *, limit: int = TRIED_RUNS) -> Trial:
         """Say which past runs a draft would have matched; nothing is written. Raises NotFound, InvalidInput."""
@@ -134,7 +138,7 @@ class ManageRules:
                 return change
             return self._without_effect(change, snapshot, identity)
 
-        await self.store.change(JobRef(tenant_id, found.job_id), transition)
+        await (self.changes or self.store).change(JobRef(tenant_id, found.job_id), transition)
         return answer[0]
 
     def _without_effect(self, change: Change, snapshot: Snapshot, identity: str) -> Change:

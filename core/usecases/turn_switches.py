@@ -28,10 +28,17 @@ class TurnSwitches:
     cron: Cron
 
     async def turn(
-        self, scope: str, value: str, *, by: str, reason: str | None = None, name: str = PLANNER
+        self,
+        scope: str,
+        value: str,
+        *,
+        by: str,
+        reason: str | None = None,
+        name: str = PLANNER,
+        rehearse: bool = False,
     ) -> tuple[Flag, int]:
         """Set a switch of a scope (a tenant's id, or empty for everybody) and return it, with how many jobs were
-        decided again. Raises InvalidInput, NotFound."""
+        decided again. `rehearse`: return it as it would stand. Raises InvalidInput, NotFound."""
         if name not in POSITIONS:
             raise NotFound(f"There is no switch {name:.40}; there are {', '.join(POSITIONS)}.")
         if value not in POSITIONS[name]:
@@ -41,6 +48,8 @@ class TurnSwitches:
             raise InvalidInput(
                 [Issue("/reason", "too_long", f"reason may have {LONGEST_REASON} characters at the most.")]
             )
+        if rehearse:
+            return Flag(scope, name, value, await self.store.now(), by, reason), 0
         flag = await self.flags.turn(scope, name, value, by=by, reason=reason)
         if name not in (PLANNER, RULES):
             return flag, 0

@@ -1,5 +1,6 @@
 """Secrets at rest: sealed with Fernet (AES-128-CBC and HMAC-SHA256) under keys that the database does not hold."""
 
+import hmac
 from collections.abc import Sequence
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -20,8 +21,10 @@ class Vault:
         except ValueError as error:
             raise ConfigurationError(f"RUBATO_ENCRYPTION_KEYS holds something that is no Fernet key. {_HOW}") from error
 
-    def seal(self, plain: str) -> str:
-        """Return what may be stored."""
+    def seal(self, plain: str, stored: str | None = None) -> str:
+        """Return what may be stored: `stored` again if it holds the same, so that nothing seems to have changed."""
+        if stored is not None and self._holds(stored, plain):
+            return stored
         return self._first.encrypt(plain.encode()).decode("ascii")
 
     def open(self, sealed: str) -> str:
@@ -30,6 +33,12 @@ class Vault:
             return self._all.decrypt(sealed.encode()).decode()
         except InvalidToken as error:
             raise SecretLostError from error
+
+    def _holds(self, sealed: str, plain: str) -> bool:
+        try:
+            return hmac.compare_digest(self.open(sealed).encode(), plain.encode())
+        except SecretLostError:
+            return False
 
     def renew(self, sealed: str) -> str | None:
         """Return it sealed under the first key, or None when it is already. Raises SecretLostError."""

@@ -183,6 +183,102 @@ def get_health() -> Call[models.Health]:
     return _get("getHealth", "/health", models.Health)
 
 
+def get_usage(*, since: datetime | None, until: datetime | None) -> Call[models.Usage]:
+    query = _set({"from": rfc3339(since) if since else None, "to": rfc3339(until) if until else None})
+    return _get("getUsage", "/usage", models.Usage, query)
+
+
+def change_jobs(
+    action: str,
+    *,
+    status: str | None,
+    group: str | None,
+    key: str | None,
+    labels: Mapping[str, str] | None,
+    until: datetime | None,
+    reason: str | None,
+    validate_only: bool,
+) -> Call[models.Changed]:
+    where = _set({"status": status, "group": group, "key": key, "labels": dict(labels or {}) or None})
+    asked = _set({"until": rfc3339(until) if until else None, "reason": reason})
+    body = {"action": action, "filter": where, **asked}
+    return _post("changeJobs", "/jobs:bulk", models.Changed, body=body, query=_validate(validate_only))
+
+
+def list_rules(job_id: str) -> Call[Page[models.Rule]]:
+    read = _page_of(models.Rule)
+    return Call(operation="listRules", method="GET", path=f"{API}/jobs/{_id(job_id)}/rules", read=read)
+
+
+def create_rule(job_id: str, rule: Mapping[str, Any]) -> Call[models.Rule]:
+    return _post("createRule", f"/jobs/{_id(job_id)}/rules", models.Rule, body=dict(rule))
+
+
+def get_rule(rule_id: str) -> Call[models.Rule]:
+    return _get("getRule", f"/rules/{_id(rule_id)}", models.Rule)
+
+
+def update_rule(rule_id: str, changes: Mapping[str, Any]) -> Call[models.Rule]:
+    path, read = f"{API}/rules/{_id(rule_id)}", models.Rule.model_validate
+    return Call(operation="updateRule", method="PATCH", path=path, read=read, body=dict(changes))
+
+
+def accept_rule(rule_id: str) -> Call[models.Rule]:
+    return _post("acceptRule", f"/rules/{_id(rule_id)}/accept", models.Rule)
+
+
+def reject_rule(rule_id: str) -> Call[models.Rule]:
+    return _post("rejectRule", f"/rules/{_id(rule_id)}/reject", models.Rule)
+
+
+def delete_rule(rule_id: str) -> Call[None]:
+    return _delete("deleteRule", f"/rules/{_id(rule_id)}")
+
+
+def list_flags() -> Call[Page[models.Flag]]:
+    return Call(operation="listFlags", method="GET", path=f"{API}/flags", read=_page_of(models.Flag))
+
+
+def turn_flag(name: str, value: str, *, reason: str | None, validate_only: bool) -> Call[models.Flag]:
+    return Call(
+        operation="turnFlag",
+        method="PUT",
+        path=f"{API}/flags/{_id(name)}",
+        read=models.Flag.model_validate,
+        query=_validate(validate_only),
+        body=_set({"value": value, "reason": reason}),
+    )
+
+
+def list_members() -> Call[models.Members]:
+    return _get("listMembers", "/members", models.Members)
+
+
+def invite_member(role: str, *, note: str | None) -> Call[models.Invitation]:
+    body = _set({"role": role, "note": note})
+    return _post("inviteMember", "/members", models.Invitation, body=body)
+
+
+def change_role(member_id: str, role: str) -> Call[models.Member]:
+    path, read = f"{API}/members/{_id(member_id)}", models.Member.model_validate
+    return Call(operation="changeRole", method="PATCH", path=path, read=read, body={"role": role})
+
+
+def remove_member(member_id: str) -> Call[None]:
+    return _delete("removeMember", f"/members/{_id(member_id)}")
+
+
+def update_api_key(key_id: str, changes: Mapping[str, Any]) -> Call[models.ApiKey]:
+    return Call(
+        operation="updateApiKey",
+        method="POST",
+        path=f"{AUTH}/api-key/update",
+        read=models.ApiKey.model_validate,
+        body={**changes, "keyId": key_id},
+        is_keyed=True,
+    )
+
+
 def create_api_key(key: KeySpec) -> Call[models.ApiKey]:
     return Call(
         operation="createApiKey",

@@ -22,6 +22,7 @@ _NEXT_STEPS = {
     "idempotency_key_reused": "Take a new Idempotency-Key for each request.",
     "job_not_active": "Look at the job's status; a paused job is started again with `rubato jobs resume`.",
     "outcome_unknown": "Look at what is there before you ask again.",
+    "secret_was_shown": "End what the first request made (`rubato keys list` shows keys), and ask anew.",
     "planner_off": "Set RUBATO_PLANNER on the service, or leave planning out.",
 }
 _BY_STATUS = {

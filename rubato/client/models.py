@@ -6,7 +6,7 @@ A field that a newer service adds is kept (`model_extra`) and comes out of `wire
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 
@@ -325,6 +325,108 @@ class Quota(Answer):
 
     data: list[QuotaWindow]
     limits: list[Allowance] | None = None
+
+
+class Used(Answer):
+    """Runs by how they stand, planner sessions, and the tokens these took; of one UTC day where `date` says which."""
+
+    runs: dict[str, int]
+    sessions: int
+    input_tokens: int
+    output_tokens: int
+    date: str | None = None
+
+
+class Usage(Answer):
+    """What was used between two instants, in all and by day; days on which nothing was used are left out."""
+
+    since: datetime = Field(alias="from")
+    until: datetime = Field(alias="to")
+    total: Used
+    data: list[Used]
+
+
+class Flag(Answer):
+    """A switch. `scope`: `everybody`, turned by the operator, or `tenant`."""
+
+    name: str
+    value: str
+    scope: str
+    changed_at: datetime | None
+    changed_by: str | None
+    reason: str | None
+
+
+class Refusal(Answer):
+    """A job that a change of many was refused for."""
+
+    job_id: str
+    code: str
+    detail: str
+
+
+class Changed(Answer):
+    """What came of a change of many jobs. `failed`: the first hundred refusals."""
+
+    action: str
+    matched: int
+    changed: int
+    failed: list[Refusal]
+    next_runs: list[datetime] | None = None
+
+
+class Rule(Answer):
+    """A condition on responses, and what it asks for while it holds. docs/rules.md has the terms."""
+
+    id: str
+    job_id: str
+    state: str
+    author: str
+    session_id: str | None
+    in_effect: bool
+    when: Any
+    for_runs: int
+    for_ms: int
+    until: Any
+    until_runs: int
+    until_ms: int
+    interval_ms: int | None
+    pause_ms: int | None
+    ttl_ms: int
+    reason: str
+    in_words: str
+    description: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class Member(Answer):
+    """Somebody of the tenant. `signs_in` False: made for a key alone."""
+
+    id: str
+    name: str
+    role: str
+    signs_in: bool
+    created_at: datetime
+
+
+class Invitation(Answer):
+    """An invitation. `url`, which accepts it, is set in the answer that made it and nowhere else."""
+
+    id: str
+    role: str
+    note: str | None
+    invited_by: str
+    created_at: datetime
+    expires_at: datetime
+    url: str | None = None
+
+
+class Members(Answer):
+    """Everybody of the tenant, and open invitations."""
+
+    data: list[Member]
+    invitations: list[Invitation]
 
 
 class Health(Answer):

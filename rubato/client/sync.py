@@ -13,15 +13,22 @@ from rubato.client.calls import Call, Item, Page
 from rubato.client.exchange import TIMEOUT_S, base_headers, call_headers, request_options, result, unreachable
 from rubato.client.models import (
     ApiKey,
+    Changed,
     Explanation,
+    Flag,
     Forecast,
     Health,
     Hint,
+    Invitation,
     Job,
+    Member,
+    Members,
     Quota,
+    Rule,
     Run,
     Session,
     Simulation,
+    Usage,
     Version,
 )
 from rubato.client.retrying import Retries
@@ -195,6 +202,92 @@ class Client:
     def get_quota(self) -> Quota:
         """Say what the planner may still use."""
         return self.send(calls.get_quota())
+
+    def get_usage(self, *, since: datetime | None = None, until: datetime | None = None) -> Usage:
+        """Say what was used: of the last 30 days unless told otherwise, 92 days at the most."""
+        return self.send(calls.get_usage(since=since, until=until))
+
+    def change_jobs(
+        self,
+        action: str,
+        *,
+        status: str | None = None,
+        group: str | None = None,
+        key: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        until: datetime | None = None,
+        reason: str | None = None,
+        validate_only: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Changed:
+        """Pause, resume or run every job that all given filters find; without any, every job."""
+        call = calls.change_jobs(
+            action,
+            status=status,
+            group=group,
+            key=key,
+            labels=labels,
+            until=until,
+            reason=reason,
+            validate_only=validate_only,
+        )
+        return self.send(call, idempotency_key)
+
+    def list_rules(self, job_id: str) -> list[Rule]:
+        """Return a job's rules in every state, oldest first."""
+        return list((self.send(calls.list_rules(job_id))).items)
+
+    def create_rule(self, job_id: str, rule: Mapping[str, Any], *, idempotency_key: str | None = None) -> Rule:
+        """Write a rule, in the terms of docs/rules.md; it is accepted."""
+        return self.send(calls.create_rule(job_id, rule), idempotency_key)
+
+    def get_rule(self, rule_id: str) -> Rule:
+        """Read a rule."""
+        return self.send(calls.get_rule(rule_id))
+
+    def update_rule(self, rule_id: str, changes: Mapping[str, Any]) -> Rule:
+        """Apply a merge-patch; a rule in effect begins anew."""
+        return self.send(calls.update_rule(rule_id, changes))
+
+    def accept_rule(self, rule_id: str, *, idempotency_key: str | None = None) -> Rule:
+        """Let a proposed or rejected rule take effect."""
+        return self.send(calls.accept_rule(rule_id), idempotency_key)
+
+    def reject_rule(self, rule_id: str, *, idempotency_key: str | None = None) -> Rule:
+        """Turn a rule down, or off."""
+        return self.send(calls.reject_rule(rule_id), idempotency_key)
+
+    def delete_rule(self, rule_id: str) -> None:
+        """Delete a rule, and its hint with it."""
+        self.send(calls.delete_rule(rule_id))
+
+    def list_flags(self) -> list[Flag]:
+        """Return the switches that bear on the tenant."""
+        return list((self.send(calls.list_flags())).items)
+
+    def turn_flag(self, name: str, value: str, *, reason: str | None = None, validate_only: bool = False) -> Flag:
+        """Turn a switch of the tenant: `planner` takes `on`, `shadow` and `off`. For admins."""
+        return self.send(calls.turn_flag(name, value, reason=reason, validate_only=validate_only))
+
+    def list_members(self) -> Members:
+        """Return everybody of the tenant, and open invitations. For admins, as all of these."""
+        return self.send(calls.list_members())
+
+    def invite_member(self, role: str, *, note: str | None = None, idempotency_key: str | None = None) -> Invitation:
+        """Invite somebody; the address that accepts it is in this answer and nowhere else."""
+        return self.send(calls.invite_member(role, note=note), idempotency_key)
+
+    def change_role(self, member_id: str, role: str) -> Member:
+        """Make somebody an admin or a member."""
+        return self.send(calls.change_role(member_id, role))
+
+    def remove_member(self, member_id: str) -> None:
+        """Remove somebody with their keys and sign-ins, or withdraw an invitation."""
+        self.send(calls.remove_member(member_id))
+
+    def update_api_key(self, key_id: str, changes: Mapping[str, Any], *, idempotency_key: str | None = None) -> ApiKey:
+        """Change what is named of a key: None takes a limit away."""
+        return self.send(calls.update_api_key(key_id, changes), idempotency_key)
 
     def get_health(self) -> Health:
         """Say whether the service is up; needs no key."""

@@ -63,9 +63,9 @@ class Core:
     tracing: "Tracing | None"
     vault: Callable[[], Vault]
 
-    def seal(self, plain: str) -> str:
-        """Encrypt a job's secret."""
-        return self.vault().seal(plain)
+    def seal(self, plain: str, stored: str | None = None) -> str:
+        """Encrypt a job's secret, unless what is stored holds the same."""
+        return self.vault().seal(plain, stored)
 
     def unseal(self, sealed: str) -> str:
         """Decrypt one. Raises SecretLostError."""

@@ -241,3 +241,17 @@ def _interval() -> dict[str, Any]:
     from datetime import timedelta
 
     return {"interval": timedelta(seconds=20), "ttl": timedelta(minutes=5)}
+
+
+@pytest.mark.parametrize("path", ["/livez", "/api/v1/health", "/api/v1/jobs", "/openapi.json", "/nowhere"])
+async def test_head_is_get_without_a_body(api: Face, path: str) -> None:
+    get, head = await api.call("GET", path), await api.call("HEAD", path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert [head.headers.get(name) for name in ("content-type", "etag")] == [
+        get.headers.get(name) for name in ("content-type", "etag")
+    ]
+
+
+async def test_what_an_address_takes_is_said(api: Face) -> None:
+    answer = await api.call("PUT", "/api/v1/jobs")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")

@@ -91,3 +91,13 @@ async def test_asking_for_a_session_while_planning_is_off_says_why_not() -> None
         answer = await api.call("POST", f"/api/v1/jobs/{job['id']}/plan")
         assert (answer.status_code, answer.json()["code"]) == (409, "planner_off")
         assert "GET /flags" in answer.json()["detail"]
+
+
+async def test_turning_a_switch_can_be_rehearsed() -> None:
+    async with face() as api:
+        path = "/api/v1/flags/planner?validateOnly=true"
+        would = await api.call("PUT", path, {"value": "off", "reason": "a drill"})
+        assert (would.status_code, would.json()["value"], would.json()["reason"]) == (200, "off", "a drill")
+        assert (await api.call("PUT", path, {"value": "sideways"})).status_code == 400
+        listed = (await api.call("GET", "/api/v1/flags")).json()
+        assert ([each["value"] for each in listed["data"]], listed["nextCursor"]) == (["on", "on"], None)

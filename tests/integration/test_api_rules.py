@@ -128,3 +128,35 @@ async def test_the_same_rule_twice_is_a_conflict(api: Face) -> None:
     await written(api, job)
     answer = await api.call("POST", f"/api/v1/jobs/{job['id']}/rules", {**RULE, "reason": "in other words"})
     assert (answer.status_code, answer.json()["code"]) == (409, "rule_exists")
+
+
+@pytest.mark.parametrize(
+    ("method", "end", "body", "shown"),
+    [
+        ("DELETE", "", None, {}),
+        ("POST", "/accept", None, {"state": "accepted"}),
+        ("POST", "/reject", None, {"state": "rejected"}),
+        ("PATCH", "", {"intervalMs": 45000}, {"tried": 0}),
+    ],
+)
+async def test_every_change_of_a_rule_can_be_rehearsed_and_held_to_a_version(
+    api: Face, method: str, end: str, body: Any, shown: dict[str, Any]
+) -> None:
+    job = await api.job()
+    rule = await written(api, job)
+    path = f"/api/v1/rules/{rule['id']}{end}"
+    would = await api.call(method, f"{path}?validateOnly=true", body)
+    assert (would.status_code, len(would.json()["nextRuns"])) == (200, 5)
+    assert {name: would.json()[name] for name in shown} == shown
+    stale = await api.call(method, path, body, headers={"if-match": '"2"'})
+    assert stale.status_code == 412
+    assert (await api.call("GET", f"/api/v1/rules/{rule['id']}")).json() == rule
+    assert (await api.call(method, path, body, headers={"if-match": '"1"'})).status_code in (200, 204)
+
+
+async def test_a_rehearsal_refuses_the_rule_that_writing_it_would(api: Face) -> None:
+    job = await api.job()
+    await written(api, job)
+    for query in ("", "?validateOnly=true"):
+        again = await api.call("POST", f"/api/v1/jobs/{job['id']}/rules{query}", RULE)
+        assert (again.status_code, again.json()["code"]) == (409, "rule_exists")

@@ -12,6 +12,7 @@ from rubato.client import (
     InvalidRequest,
     Job,
     JobSpec,
+    KeySpec,
     NotFound,
     Retries,
     Unauthenticated,
@@ -118,6 +119,33 @@ def test_what_is_refused_says_what_and_what_to_do(client: Client, service: Serve
     with Client(service.url, "cron_wrong") as stranger, pytest.raises(Unauthenticated) as unknown:
         stranger.get_quota()
     assert "RUBATO_API_KEY" in unknown.value.next_step
+
+
+def test_rules_switches_members_keys_and_many_jobs(client: Client) -> None:
+    job = client.create_job(SPEC.model_copy(update={"group": "many"}))
+    rule = client.create_rule(job.id, {"when": {"field": "/queue_depth", "op": "gt", "value": 5}, "intervalMs": 30_000})
+    assert client.reject_rule(rule.id).state == "rejected"
+    assert client.accept_rule(rule.id).state == "accepted"
+    assert client.update_rule(rule.id, {"reason": "it is long"}).reason == "it is long"
+    assert [client.get_rule(rule.id).id] == [each.id for each in client.list_rules(job.id)]
+    client.delete_rule(rule.id)
+    assert client.list_rules(job.id) == []
+    assert client.change_jobs("pause", group="many", validate_only=True).changed == 1
+    assert client.change_jobs("pause", group="many", reason="stocktaking").changed == 1
+    assert client.get_job(job.id).pause_reason == "stocktaking"
+    assert client.get_usage().total.runs["succeeded"] >= 0
+    assert client.turn_flag("planner", "off", reason="a drill", validate_only=True).value == "off"
+    assert client.turn_flag("planner", "on").scope == "tenant"
+    assert {each.scope for each in client.list_flags()} == {"everybody", "tenant"}
+    invited = client.invite_member("member", note="Ann")
+    assert invited.url
+    assert [each.id for each in client.list_members().invitations] == [invited.id]
+    client.remove_member(invited.id)
+    (admin,) = client.list_members().data
+    assert client.change_role(admin.id, "admin").role == "admin"
+    key = client.create_api_key(KeySpec(name="old"))
+    assert client.update_api_key(key.id, {"name": "new"}).name == "new"
+    client.delete_api_key(key.id)
 
 
 def test_health_needs_no_key(service: Served) -> None:

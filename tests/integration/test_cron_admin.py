@@ -368,3 +368,58 @@ async def test_a_job_may_change_from_a_request_to_a_target_and_back(api: Face) -
         None,
         "GET",
     )
+
+
+CHANGES = [
+    ("POST", "/jobs", {**JOB, "key": "another"}, 201),
+    ("PATCH", "/jobs/{job}/pause", {"reason": "a migration"}, 200),
+    ("PATCH", "/jobs/{job}/resume", None, 200),
+    ("POST", "/jobs/{job}/new-version", {"payload": {"region": "south"}}, 201),
+    ("POST", "/jobs/{job}/run-now", None, 202),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status"), CHANGES)
+async def test_every_change_can_be_rehearsed_and_then_changes_nothing(
+    api: Face, method: str, path: str, body: Any, status: int
+) -> None:
+    made = await registered(api)
+    path = path.format(job=made["id"])
+    before = [await call(api, "GET", f"/jobs/{made['id']}"), await call(api, "GET", "/jobs"), await runs(api)]
+    would = await call(api, method, f"{path}?validateOnly=true", body)
+    assert len(would["nextRuns"]) == (0 if path.endswith("/pause") else 5)
+    assert [await call(api, "GET", f"/jobs/{made['id']}"), await call(api, "GET", "/jobs"), await runs(api)] == before
+    done = await call(api, method, path, body, expect=status)
+    fields = ("version", "status", "payload", "trigger")
+    assert [would.get(name) for name in fields] == [done.get(name) for name in fields]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status"), CHANGES[1:])
+async def test_a_change_is_held_to_the_version_that_was_read(
+    api: Face, method: str, path: str, body: Any, status: int
+) -> None:
+    made = await registered(api)
+    path = f"{BASE}{path.format(job=made['id'])}"
+    read = await api.call("GET", f"{BASE}/jobs/{made['id']}")
+    assert read.headers["etag"] == '"1"'
+    stale = await api.call(method, path, body, headers={"if-match": '"2"'})
+    assert (stale.status_code, stale.json()["code"]) == (412, "precondition_failed")
+    done = await api.call(method, path, body, headers={"if-match": read.headers["etag"]})
+    assert (done.status_code, done.headers.get("etag")) == (
+        status,
+        {"run-now": None, "new-version": '"2"'}.get(path.rpartition("/")[2], '"1"'),
+    )
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status"), [each for each in CHANGES if each[0] == "POST"])
+async def test_a_post_sent_twice_is_carried_out_once_and_echoed_to_admins_only(
+    api: Face, method: str, path: str, body: Any, status: int
+) -> None:
+    made = await registered(api)
+    path, headers = f"{BASE}{path.format(job=made['id'])}", {"idempotency-key": "again"}
+    first = await api.call(method, path, body, headers=headers)
+    again = await api.call(method, path, body, headers=headers)
+    assert (first.status_code, again.status_code, again.json()) == (status, status, first.json())
+    assert again.headers["idempotency-replayed"] == "true"
+    refused = await api.call(method, path, body, headers=headers, key="cron_member")
+    assert (refused.status_code, refused.json()["code"]) == (403, "admins_only")

@@ -192,3 +192,48 @@ def test_last_use_is_written_at_most_once_a_minute(api: Served) -> None:
     jobs_status(api, key["key"])
     assert call(api, "GET", f"/api/auth/api-key/get?id={key['id']}").json()["lastUsedAt"] == first
     assert first is not None
+
+
+def test_what_is_done_to_keys_can_be_rehearsed(api: Served) -> None:
+    key = made(api, name="old", scopes=["jobs:read", "keys:write"])
+    before = call(api, "GET", "/api/auth/api-key/list").json()
+
+    def would(what: str, body: Any, key: str = KEY) -> tuple[int, Any]:
+        answer = call(api, "POST", f"/api/auth/api-key/{what}?validateOnly=true", body, key=key)
+        return answer.status_code, answer.json()
+
+    status, created = would("create", {"name": "new"})
+    assert (status, created["name"], "key" in created) == (200, "new", False)
+    assert would("create", {"scopes": ["admin"]}, key["key"])[0] == 400
+    assert would("update", {"keyId": key["id"], "name": "new"})[1]["name"] == "new"
+    status, rotated = would("rotate", {"keyId": key["id"]})
+    assert (status, rotated["name"], "key" in rotated) == (200, "old", False)
+    assert would("delete", {"keyId": key["id"]}) == (200, {"success": True})
+    assert would("delete", {"keyId": "key_none"})[0] == 404
+    after = call(api, "GET", "/api/auth/api-key/list").json()
+    assert [{**each, "lastUsedAt": None} for each in after] == [{**each, "lastUsedAt": None} for each in before]
+
+
+def test_a_key_may_be_asked_for_without_a_body(api: Served) -> None:
+    answer = call(api, "POST", "/api/auth/api-key/create")
+    assert (answer.status_code, answer.json()["scopes"]) == (201, ["jobs:read", "jobs:write"])
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/auth/api-key/create", {"name": "lost answer"}),
+        ("/api/v1/members", {"role": "member"}),
+        ("/api/v1/signing-secrets", {}),
+    ],
+)
+def test_what_shows_a_secret_is_carried_out_once_and_the_secret_not_kept(api: Served, path: str, body: Any) -> None:
+    headers = {"idempotency-key": f"once{path}"}
+    first = call(api, "POST", path, body, headers=headers)
+    again = call(api, "POST", path, body, headers=headers)
+    assert (first.status_code, again.status_code, again.json()["code"]) == (201, 409, "secret_was_shown")
+    assert again.headers["idempotency-replayed"] == "true"
+    assert first.json()["id"] not in again.text
+    other = call(api, "POST", path, {**body, "colour": "red"}, headers={"idempotency-key": f"bad{path}"})
+    assert other.status_code == 400
+    assert call(api, "POST", path, body, headers={"idempotency-key": f"bad{path}"}).status_code == 201

@@ -125,11 +125,11 @@ def test_every_change_leaves_an_entry_with_its_outcome(api: Served, own: str) ->
     key = call(api, "POST", "/api/auth/api-key/create", {"name": "ci"}, key=own).json()
     found = call(api, "GET", "/api/v1/audit", key=own).json()["data"]
     assert [(each["action"], each["status"]) for each in reversed(found)] == [
-        ("createJob", 200),
+        ("createJob", 201),
         ("pauseJob", 200),
         ("createJob", 400),
         ("deleteJob", 404),
-        ("createApiKey", 200),
+        ("createApiKey", 201),
     ]
     paused = next(each for each in found if each["action"] == "pauseJob")
     assert paused["subject"] == {"job_id": job["id"]}
@@ -138,6 +138,41 @@ def test_every_change_leaves_an_entry_with_its_outcome(api: Served, own: str) ->
     assert found[0]["detail"]["keyId"] == key["id"]
     assert key["key"] not in json.dumps(found)
     assert "quiet please" not in json.dumps(found)
+
+
+def test_what_is_done_to_members_can_be_rehearsed(api: Served, own: str) -> None:
+    asked = call(api, "POST", "/api/v1/members", {"role": "member"}, key=own).json()
+    me = whoami(api, own)["userId"]
+    tenant = call(api, "GET", "/api/v1/tenant", key=own).json()
+    before = call(api, "GET", "/api/v1/members", key=own).json()
+
+    def would(method: str, path: str, body: Any = None, **query: str) -> tuple[int, Any]:
+        answer = call(api, method, path, body, key=own, validateOnly="true", **query)
+        return answer.status_code, answer.json()
+
+    status, invited = would("POST", "/api/v1/members", {"role": "admin", "note": "n"})
+    assert (status, invited["role"], "url" in invited) == (200, "admin", False)
+    assert would("DELETE", f"/api/v1/members/{asked['id']}") == (200, {"success": True})
+    assert would("DELETE", "/api/v1/members/inv_none")[0] == 404
+    assert would("PATCH", f"/api/v1/members/{me}", {"role": "admin"})[1]["role"] == "admin"
+    assert would("PATCH", f"/api/v1/members/{me}", {"role": "member"})[1]["code"] == "last_admin"
+    assert would("DELETE", "/api/v1/tenant", confirm=tenant["name"]) == (200, tenant)
+    assert call(api, "GET", "/api/v1/members", key=own).json() == before
+
+
+def test_the_audit_tells_a_replay_from_a_change_and_has_no_rehearsal(api: Served, own: str) -> None:
+    headers = {"x-api-key": own, "idempotency-key": "once"}
+    for _ in range(2):
+        api.client.post(f"{api.url}/api/v1/jobs", headers=headers, json=JOB)
+    job = call(api, "GET", "/api/v1/jobs", key=own).json()["data"][0]
+    call(api, "DELETE", f"/api/v1/jobs/{job['id']}", key=own, validateOnly="true")
+    call(api, "DELETE", f"/api/v1/jobs/{job['id']}", key=own)
+    found = call(api, "GET", "/api/v1/audit", key=own).json()["data"]
+    assert [(each["action"], each["status"], each["detail"]) for each in reversed(found)] == [
+        ("createJob", 201, {}),
+        ("createJob", 201, {"replayed": True}),
+        ("deleteJob", 204, {}),
+    ]
 
 
 def test_the_audit_is_paged_and_filtered(api: Served, own: str) -> None:
@@ -197,6 +232,7 @@ def test_an_export_has_every_kind_of_row_and_no_secret(api: Served) -> None:
 
 
 def test_a_deleted_tenant_is_out_at_once_and_its_rows_go(api: Served, own: str) -> None:
+    call(api, "POST", "/api/v1/jobs", JOB)
     for _ in range(3):
         call(api, "POST", "/api/v1/jobs", {**JOB, "splay": False}, key=own)
     tenant_id, tenant = whoami(api, own)["tenantId"], call(api, "GET", "/api/v1/tenant", key=own).json()

@@ -100,6 +100,23 @@ def test_an_edit_keeps_what_it_sends_as_null(api: Served) -> None:
     assert opened(api, job)[1] == {"n": 2}
 
 
+def test_what_was_read_can_be_put_back_and_is_no_edit(api: Served) -> None:
+    key = "as-it-is"
+    job = made(api, key=key)
+    path, shown = f"/api/v1/jobs/by-key/{key}", {name: job[name] for name in SECRET}
+    assert call(api, "PUT", path, shown).json()["version"] == 1
+    assert opened(api, job) == ({"Authorization": f"Bearer {TOKEN}"}, SECRET["bodyJson"])
+    assert call(api, "PUT", path, SECRET).json()["version"] == 1
+    assert call(api, "PATCH", f"/api/v1/jobs/{job['id']}", SECRET).json()["version"] == 1
+    other = {**SECRET, "secretHeaders": {"Authorization": "Bearer another"}}
+    assert call(api, "PUT", path, other).json()["version"] == 2
+    assert opened(api, job)[0] == {"Authorization": "Bearer another"}
+    without = {name: value for name, value in SECRET.items() if name != "secretHeaders"}
+    assert call(api, "PUT", path, without).json()["secretHeaders"] == {}
+    refused = call(api, "PUT", "/api/v1/jobs/by-key/nothing-stored", shown)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, "/secretHeaders/Authorization")
+
+
 @pytest.mark.parametrize(
     ("fields", "pointer"),
     [

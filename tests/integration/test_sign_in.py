@@ -8,6 +8,7 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
+from api.limiting import OF_AN_ADDRESS, counter_of_addresses
 from core.errors import ConfigurationError
 from rubato.adapters.github import GitHub
 from rubato.adapters.postgres.engine import transaction
@@ -38,6 +39,7 @@ def api(postgres_url: str, template: str, github: FakeGitHub) -> Iterator[Served
 
 @pytest.fixture
 def browser(api: Served) -> Iterator[httpx2.Client]:
+    api.app.state.by_address = counter_of_addresses()
     with httpx2.Client(base_url=api.url, trust_env=False, timeout=20) as client:
         yield client
 
@@ -331,3 +333,20 @@ def execute(api: Served, statement: str) -> list[Any]:
 
     found: list[Any] = api.wait(run())
     return found
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/auth/sign-in/social/github"),
+        ("POST", "/api/auth/sign-in/social/github"),
+        ("GET", "/api/auth/callback/github"),
+    ],
+)
+def test_an_address_begins_so_many_sign_ins_a_minute(browser: httpx2.Client, method: str, path: str) -> None:
+    statuses = [browser.request(method, path).status_code for _ in range(OF_AN_ADDRESS.amount)]
+    assert 429 not in statuses
+    refused = browser.request(method, path)
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
+    assert refused.headers["retry-after"] == "60"
+    assert browser.get("/api/v1/health").status_code == 200

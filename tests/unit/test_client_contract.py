@@ -27,6 +27,7 @@ SAMPLES: dict[str, Any] = {
     "limit": 1,
     "if_version": 1,
     "validate_only": True,
+    "rule": {"when": {"field": "/queue_depth", "op": "gt", "value": 1}},
 }
 
 
@@ -99,6 +100,14 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "SimulationOut": models.Simulation,
     "SessionOut": models.Session,
     "QuotaOut": models.Quota,
+    "UsageOut": models.Usage,
+    "DayOut": models.Used,
+    "FlagOut": models.Flag,
+    "BulkPreview": models.Changed,
+    "RefusalOut": models.Refusal,
+    "RuleOut": models.Rule,
+    "MemberOut": models.Member,
+    "NewInvitationOut": models.Invitation,
     "WindowOut": models.QuotaWindow,
 }
 
@@ -126,7 +135,8 @@ def _schema(document: dict[str, Any], name: str, model: type[BaseModel]) -> dict
 
 def _kinds(schema: dict[str, Any]) -> set[str]:
     """Return the JSON types that a property may have."""
-    return {each["type"] for each in (schema, *schema.get("anyOf", ())) if "type" in each}
+    named = [each["type"] for each in (schema, *schema.get("anyOf", ())) if "type" in each]
+    return {kind for each in named for kind in ([each] if isinstance(each, str) else each)}
 
 
 def _allowed(annotation: Any) -> set[str]:

@@ -221,8 +221,11 @@ async def wait_until_ready(engine: AsyncEngine, url: str, *, timeout_s: float) -
 
 
 @asynccontextmanager
-async def transaction(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> AsyncIterator[AsyncConnection]:
-    """One transaction under a deadline; what the driver raises becomes core's Unavailable or Conflict."""
+async def transaction(
+    engine: AsyncEngine, *, deadline_s: float = CALL_S, is_rehearsed: bool = False
+) -> AsyncIterator[AsyncConnection]:
+    """One transaction under a deadline; what the driver raises becomes core's Unavailable or Conflict. A rehearsed one
+    is rolled back."""
     with _translated():
         async with asyncio.timeout(deadline_s), engine.begin() as connection:
             if (each := _each(engine)) is not None:
@@ -230,6 +233,8 @@ async def transaction(engine: AsyncEngine, *, deadline_s: float = CALL_S) -> Asy
             if access.is_scoped(engine):  # through SQLAlchemy, which begins at its first statement
                 await connection.execute(_NAME_TENANT, {"tenant": access.acting_for.get()})
             yield connection
+            if is_rehearsed:
+                await connection.rollback()
 
 
 @asynccontextmanager

@@ -24,10 +24,10 @@ class PostgresKeys:
     def __init__(self, engine: AsyncEngine, ids: Ids, *, pepper: bytes, prefix: str) -> None:
         self._engine, self._ids, self._pepper, self._prefix = engine, ids, pepper, prefix
 
-    async def create(self, who: Principal, draft: KeyDraft) -> Made:
+    async def create(self, who: Principal, draft: KeyDraft, *, rehearse: bool = False) -> Made:
         """Make a key for whoever asks."""
         _check_scopes(who, draft.scopes)
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, is_rehearsed=rehearse) as connection:
             return await self._create(connection, who.tenant_id, who.user_id, draft)
 
     async def list(self, who: Principal) -> "list[ApiKey]":
@@ -41,23 +41,25 @@ class PostgresKeys:
         async with transaction(self._engine) as connection:
             return _key_from(await _one(connection, who, key_id))
 
-    async def update(self, who: Principal, key_id: str, changes: Mapping[str, Any]) -> ApiKey:
+    async def update(
+        self, who: Principal, key_id: str, changes: Mapping[str, Any], *, rehearse: bool = False
+    ) -> ApiKey:
         """Change what is named."""
         if "scopes" in changes:
             _check_scopes(who, changes["scopes"])
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, is_rehearsed=rehearse) as connection:
             row = await _one(connection, who, key_id)
             values = _columns(changes, row["now_at"])
             if values:
                 await connection.execute(update(api_keys).where(*_of(who.tenant_id, key_id)).values(values))
             return _key_from(await _one(connection, who, key_id))
 
-    async def rotate(self, who: Principal, key_id: str, *, overlap_s: int) -> Made:
+    async def rotate(self, who: Principal, key_id: str, *, overlap_s: int, rehearse: bool = False) -> Made:
         """Make a key like that one for the same user; the old one works for `overlap_s` more seconds.
 
         A caller cannot get scopes this way that it does not have.
         """
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, is_rehearsed=rehearse) as connection:
             row = await _one(connection, who, key_id)
             old = _key_from(row)
             _check_scopes(who, old.scopes)
@@ -70,9 +72,9 @@ class PostgresKeys:
                 await connection.execute(update(api_keys).where(*_of(who.tenant_id, key_id)).values(ended))
             return made
 
-    async def revoke(self, who: Principal, key_id: str) -> None:
+    async def revoke(self, who: Principal, key_id: str, *, rehearse: bool = False) -> None:
         """End a key at once."""
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, is_rehearsed=rehearse) as connection:
             row = await _one(connection, who, key_id)
             ended = update(api_keys).where(*_of(who.tenant_id, key_id)).values(revoked_at=row["now_at"])
             await connection.execute(ended)

@@ -31,10 +31,12 @@ class PostgresMembers:
             open_ = (await connection.execute(_open_invitations(who))).mappings().all()
         return [_member_from(row) for row in rows], [_invitation_from(row) for row in open_]
 
-    async def invite(self, who: Principal, role: Role, *, note: str | None, lifetime_s: int) -> tuple[Invitation, str]:
+    async def invite(
+        self, who: Principal, role: Role, *, note: str | None, lifetime_s: int, rehearse: bool = False
+    ) -> tuple[Invitation, str]:
         """Open an invitation; return it with its token."""
         token, invitation_id = secrets.token_urlsafe(32), f"inv_{self._ids.entropy()}"
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, is_rehearsed=rehearse) as connection:
             await connection.execute(
                 insert(invitations).values(
                     tenant_id=who.tenant_id,
@@ -50,18 +52,18 @@ class PostgresMembers:
             row = (await connection.execute(mine)).mappings().one()
         return _invitation_from(row), token
 
-    async def set_role(self, who: Principal, user_id: str, role: Role) -> Member:
+    async def set_role(self, who: Principal, user_id: str, role: Role, *, rehearse: bool = False) -> Member:
         """Change a member's role; an admin's only while there is another."""
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, is_rehearsed=rehearse) as connection:
             member = await self._locked(connection, who, user_id)
             if member.role is Role.ADMIN and role is not Role.ADMIN:
                 await _keep_an_admin(connection, who, user_id)
             await connection.execute(update(users).where(*_of(who, user_id)).values(role=role.value))
             return _member_from((await connection.execute(select(users).where(*_of(who, user_id)))).mappings().one())
 
-    async def remove(self, who: Principal, member_id: str) -> None:
+    async def remove(self, who: Principal, member_id: str, *, rehearse: bool = False) -> None:
         """Remove a member with all their keys and sign-ins, or withdraw an invitation."""
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, is_rehearsed=rehearse) as connection:
             if member_id.startswith("inv_"):
                 where = (*_of(who, member_id, invitations), invitations.c.ended_at.is_(None))
                 if (await connection.execute(update(invitations).where(*where).values(ended_at=func.now()))).rowcount:
