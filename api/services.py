@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from api.live import Live
 from api.paging import Cursors
 from core.errors import Issue
 from core.ports.accounts import Accounts, Audit, Keys, Members, Principal, Provider, SignIns, TenantData
@@ -99,6 +100,7 @@ class Services:
     replies: Replies
     usage: Usage
     glances: Glances
+    live: Live
     signing: SigningSecrets
     cursors: Cursors
     rates: Rates | None = None
