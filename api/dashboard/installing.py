@@ -3,10 +3,10 @@
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from api.dashboard.screens import actions, events, job, overview, session, sign_in, why
+from api.dashboard.screens import actions, edit, events, job, overview, rules, session, sign_in, why
 from api.dashboard.shell import HERE
 
-SCREENS = (overview, job, actions, why, session, events, sign_in)
+SCREENS = (overview, job, actions, edit, rules, why, session, events, sign_in)
 
 
 def install(app: FastAPI) -> None:
