@@ -163,7 +163,7 @@ async def face(*, client_host: str = "127.0.0.1", clock: Clock | None = None, **
         "replies": MemoryReplies(clock, ids),
         "usage": MemoryUsage(store),
         "glances": MemoryGlances(store),
-        "live": Live(MemoryFeed(store), every_s=0.02),
+        "live": Live(MemoryFeed(store), every_s=0.02, longest_s=0.1),
         "signing": FakeSigning(),
         "cursors": Cursors(b"c" * 32),
     }
