@@ -4,7 +4,8 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import TypeVar
 
-from core.entities import Job, Run
+from core.entities import Author, Hint, Job, Run
+from core.hints import is_active
 from core.ports.glances import LATE_AFTER
 from core.ports.store import Attention, JobFilter, Page, RunFilter
 from core.usecases.manage_jobs import visible_status
@@ -12,7 +13,13 @@ from core.usecases.manage_jobs import visible_status
 Item = TypeVar("Item")
 
 
-def job_matches(job: Job, where: JobFilter, now: datetime, steered: Collection[str] = ()) -> bool:
+def matching_jobs(jobs: Iterable[Job], hints: Iterable[Hint], where: JobFilter, now: datetime) -> list[Job]:
+    """Return those of these jobs that are asked for."""
+    steered = {hint.job_id for hint in hints if hint.author is Author.PLANNER and is_active(hint, now)}
+    return [job for job in jobs if _job_matches(job, where, now, steered)]
+
+
+def _job_matches(job: Job, where: JobFilter, now: datetime, steered: Collection[str]) -> bool:
     """Tell whether a job is among those asked for. `steered`: jobs with an active hint of a planner."""
     definition, search, ready_at = job.definition, (where.search or "").lower(), job.schedule.ready_at
     wanted = {
