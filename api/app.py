@@ -9,7 +9,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from api import problems
 from api.audit import CloseAudit
-from api.dashboard import page
+from api.dashboard import installing as dashboard
 from api.document import complete
 from api.guards import ADMIN_PREFIX, AUTH_PREFIX, PREFIX, HeadAsGet, RequestGate, check_request
 from api.idempotency import KeepReplies, Replay, on_replay
@@ -21,6 +21,7 @@ from api.routes import (
     channels,
     cron,
     decisions,
+    events,
     flags,
     health,
     hints,
@@ -46,7 +47,7 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastAPI:
-    """Return the API over these services; with `anonymous_tenant` set, the page too."""
+    """Return the API over these services, and its dashboard."""
     app = FastAPI(
         title="Rubato",
         version=_version(),
@@ -64,7 +65,22 @@ def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastA
     app.state.by_address = counter_of_addresses()
     problems.install(app)
     app.add_exception_handler(Replay, on_replay)
-    of_tenants = (bulk, jobs, runs, hints, rules, decisions, sessions, quota, usage, signing, flags, channels, members)
+    of_tenants = (
+        bulk,
+        jobs,
+        runs,
+        hints,
+        rules,
+        decisions,
+        sessions,
+        quota,
+        usage,
+        signing,
+        flags,
+        channels,
+        members,
+        events,
+    )
     for routes in of_tenants:
         app.include_router(routes.router, prefix=PREFIX, dependencies=LIMITED)
     app.include_router(cron.router, prefix=ADMIN_PREFIX, dependencies=LIMITED)
@@ -73,8 +89,7 @@ def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastA
     app.include_router(sign_in.router, prefix=AUTH_PREFIX)
     app.include_router(health.root)
     pages.install(app)
-    if services.anonymous_tenant is not None:
-        page.install(app)
+    dashboard.install(app)
     if services.cors_origins:
         app.add_middleware(
             CORSMiddleware,

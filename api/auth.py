@@ -96,14 +96,14 @@ Caller = Annotated[Principal, Depends(caller)]
 async def principal(request: Request, given: Given, who: Caller) -> Principal:
     """Let whoever may read or write jobs through."""
     require(who, Scope.JOBS_READ if request.method in SAFE else Scope.JOBS_WRITE)
-    await _record(request, given, who)
+    await record(request, given, who)
     return who
 
 
 async def key_holder(request: Request, given: Given, who: Caller) -> Principal:
     """Let persons through, and keys that may make keys."""
     require(who, Scope.KEYS_WRITE)
-    await _record(request, given, who)
+    await record(request, given, who)
     return who
 
 
@@ -111,7 +111,7 @@ async def administrator(request: Request, given: Given, who: Caller) -> Principa
     """Let admins through, and their keys with the scope `admin`."""
     if not who.is_admin:
         raise Problem(403, "admins_only", "This is for the tenant's admins, and for their keys with the scope admin.")
-    await _record(request, given, who)
+    await record(request, given, who)
     return who
 
 
@@ -121,7 +121,7 @@ def require(who: Principal, scope: Scope) -> None:
         raise Problem(403, "scope_missing", f"This key lacks the scope {scope}.")
 
 
-async def _record(request: Request, given: Services, who: Principal) -> None:
+async def record(request: Request, given: Services, who: Principal) -> None:
     """Record a change before it is carried out; `api.audit` adds how it was answered. A rehearsal changes nothing."""
     if request.method in SAFE or is_rehearsal(request):
         return

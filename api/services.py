@@ -4,12 +4,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from api.live import Live
 from api.paging import Cursors
 from core.errors import Issue
-from core.ports.accounts import Accounts, Audit, Keys, Members, Provider, SignIns, TenantData
+from core.ports.accounts import Accounts, Audit, Keys, Members, Principal, Provider, SignIns, TenantData
 from core.ports.clock import Clock
 from core.ports.definitions import Definitions
 from core.ports.flags import Flags
+from core.ports.glances import Glances
 from core.ports.quota import Quota
 from core.ports.rates import Rates
 from core.ports.replies import Replies
@@ -71,8 +73,8 @@ class Services:
     """Use cases, ports and checks. `planner` None: planning is off. `rates` None: requests are not counted.
 
     `check_url` and `check_headers` judge what a job would send; `seal` encrypts its secrets, given what is stored of
-    them; `metrics` renders the exposition; `anonymous_tenant`: on `rubato dev` the page shows this tenant to whoever
-    asks from loopback.
+    them; `metrics` renders the exposition; `local_owner`: on `rubato dev`, who somebody at this
+    machine is to the dashboard.
     """
 
     jobs: ManageJobs
@@ -98,9 +100,11 @@ class Services:
     observe: HttpObserver
     replies: Replies
     usage: Usage
+    glances: Glances
+    live: Live
     signing: SigningSecrets
     cursors: Cursors
     rates: Rates | None = None
     metrics_public: bool = False
     cors_origins: tuple[str, ...] = ()
-    anonymous_tenant: str | None = None
+    local_owner: Principal | None = None

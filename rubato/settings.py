@@ -62,7 +62,7 @@ class Settings(BaseModel):
         description="The same database past a pooler that hands connections around by transaction (pgbouncer), for "
         "migrations and wake-ups. Once it is set, `DATABASE_URL` is taken to be the pooler's address (docs/scale.md).",
     )
-    port: int = Field(3000, ge=1, le=65535, alias="PORT", description="Port of the API and the page.")
+    port: int = Field(3000, ge=1, le=65535, alias="PORT", description="Port of the API and the dashboard.")
     url: str | None = Field(
         None,
         alias="RUBATO_URL",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from api.app import create_app
 from core.errors import ConfigurationError, Unavailable
+from core.ports.accounts import Principal
 from core.usecases.manage_jobs import ManageJobs
 from rubato.adapters.postgres.keys import new_key
 from rubato.adapters.postgres.migrate import migrate
@@ -62,9 +63,11 @@ async def run_dev(settings: Settings, url: str, options: DevOptions, announce: C
         supervisor = await stack.enter_async_context(worker(shared, only=None))
         planner = planner_of(settings)
         stack.push_async_callback(close, planner)
-        services = services_of(shared, front, planner, anonymous_tenant=owner.tenant_id)
+        developer = Principal(owner.tenant_id, owner.user_id, owner.role)
+        services = services_of(shared, front, planner, local_owner=developer)
         taken = await stack.enter_async_context(signals())
         await stack.enter_async_context(serving(create_app(services), bound))
+        stack.callback(services.live.close)
         if options.demo:
             base_url = await _demo_target(stack, shared, data)
             jobs = ManageJobs(shared.store, shared.cron, shared.ids)

@@ -8,10 +8,11 @@ from datetime import timedelta
 from functools import partial
 from urllib.parse import urlsplit
 
+from api.live import Live
 from api.paging import Cursors
 from api.services import Identity, Services
 from core.errors import ConfigurationError
-from core.ports.accounts import Provider
+from core.ports.accounts import Principal, Provider
 from core.ports.planner import Planner
 from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
@@ -28,7 +29,9 @@ from rubato.adapters.postgres.audit import PostgresAudit
 from rubato.adapters.postgres.definitions import PostgresDefinitions
 from rubato.adapters.postgres.duties import Duties
 from rubato.adapters.postgres.engine import close
+from rubato.adapters.postgres.feed import PostgresFeed
 from rubato.adapters.postgres.flags import PostgresFlags
+from rubato.adapters.postgres.glances import PostgresGlances
 from rubato.adapters.postgres.keys import PostgresKeys
 from rubato.adapters.postgres.members import PostgresMembers
 from rubato.adapters.postgres.notices import PostgresNotices
@@ -61,6 +64,8 @@ class Front:
     identity: Identity
     replies: PostgresReplies
     usage: PostgresUsage
+    glances: PostgresGlances
+    feed: PostgresFeed
     signing: PostgresSigningSecrets
     rates: PostgresRates
     cursors: Cursors
@@ -96,6 +101,8 @@ async def front_of(shared: Core, pepper: bytes, origin: str) -> AsyncIterator[Fr
             ),
             replies=PostgresReplies(tenant, ids),
             usage=PostgresUsage(tenant),
+            glances=PostgresGlances(tenant),
+            feed=PostgresFeed(tenant),
             signing=signing_secrets(shared, tenant),
             rates=PostgresRates(tenant, shared.clock),
             cursors=Cursors(hmac.digest(pepper, b"rubato cursors", "sha256")),
@@ -125,7 +132,7 @@ def _provider(settings: Settings, origin: str) -> Provider | None:
     )
 
 
-def services_of(shared: Core, front: Front, planner: Planner | None, *, anonymous_tenant: str | None) -> Services:
+def services_of(shared: Core, front: Front, planner: Planner | None, *, local_owner: Principal | None) -> Services:
     settings, store = shared.settings, front.store
     return Services(
         jobs=ManageJobs(store, shared.cron, shared.ids),
@@ -157,10 +164,12 @@ def services_of(shared: Core, front: Front, planner: Planner | None, *, anonymou
         observe=shared.telemetry.observe_http,
         replies=front.replies,
         usage=front.usage,
+        glances=front.glances,
+        live=Live(front.feed),
         signing=front.signing,
         cursors=front.cursors,
         rates=front.rates,
         metrics_public=settings.metrics_public,
         cors_origins=tuple(settings.cors_origins),
-        anonymous_tenant=anonymous_tenant,
+        local_owner=local_owner,
     )

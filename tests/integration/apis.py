@@ -10,6 +10,7 @@ import httpx2
 from pydantic import BaseModel
 
 from api.app import create_app
+from api.live import Live
 from api.paging import Cursors
 from api.services import Services
 from core.ports.accounts import Principal
@@ -31,7 +32,9 @@ from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.memory.channels import MemoryChannels
 from rubato.adapters.memory.definitions import MemoryDefinitions
+from rubato.adapters.memory.feed import MemoryFeed
 from rubato.adapters.memory.flags import MemoryFlags
+from rubato.adapters.memory.glances import MemoryGlances
 from rubato.adapters.memory.replies import MemoryReplies
 from rubato.adapters.memory.store import MemoryStore
 from rubato.adapters.memory.usage import MemoryUsage
@@ -159,6 +162,8 @@ async def face(*, client_host: str = "127.0.0.1", clock: Clock | None = None, **
         "observe": telemetry.observe_http,
         "replies": MemoryReplies(clock, ids),
         "usage": MemoryUsage(store),
+        "glances": MemoryGlances(store),
+        "live": Live(MemoryFeed(store), every_s=0.02, longest_s=0.1),
         "signing": FakeSigning(),
         "cursors": Cursors(b"c" * 32),
     }
