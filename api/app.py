@@ -8,7 +8,7 @@ from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from api import problems
-from api.dashboard import page
+from api.dashboard import installing as dashboard
 from api.document import complete
 from api.guards import ADMIN_PREFIX, AUTH_PREFIX, PREFIX, RequestGate, check_request
 from api.idempotency import KeepReplies, Replay, on_replay
@@ -45,7 +45,7 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastAPI:
-    """Return the API over these services; with `anonymous_tenant` set, the page too."""
+    """Return the API over these services, and its dashboard."""
     app = FastAPI(
         title="Rubato",
         version=_version(),
@@ -71,8 +71,7 @@ def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastA
     app.include_router(sign_in.router, prefix=AUTH_PREFIX)
     app.include_router(health.root)
     pages.install(app)
-    if services.anonymous_tenant is not None:
-        page.install(app)
+    dashboard.install(app)
     if services.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -96,14 +96,14 @@ Caller = Annotated[Principal, Depends(caller)]
 async def principal(request: Request, given: Given, who: Caller) -> AsyncIterator[Principal]:
     """Let whoever may read or write jobs through."""
     require(who, Scope.JOBS_READ if request.method in SAFE else Scope.JOBS_WRITE)
-    async with _recorded(request, given, who):
+    async with recorded(request, given, who):
         yield who
 
 
 async def key_holder(request: Request, given: Given, who: Caller) -> AsyncIterator[Principal]:
     """Let persons through, and keys that may make keys."""
     require(who, Scope.KEYS_WRITE)
-    async with _recorded(request, given, who):
+    async with recorded(request, given, who):
         yield who
 
 
@@ -111,7 +111,7 @@ async def administrator(request: Request, given: Given, who: Caller) -> AsyncIte
     """Let admins through, and their keys with the scope `admin`."""
     if not who.is_admin:
         raise Problem(403, "admins_only", "This is for the tenant's admins, and for their keys with the scope admin.")
-    async with _recorded(request, given, who):
+    async with recorded(request, given, who):
         yield who
 
 
@@ -122,7 +122,7 @@ def require(who: Principal, scope: Scope) -> None:
 
 
 @asynccontextmanager
-async def _recorded(request: Request, given: Services, who: Principal) -> AsyncIterator[None]:
+async def recorded(request: Request, given: Services, who: Principal) -> AsyncIterator[None]:
     """Record a change before it is carried out, and then how it was answered: nothing is changed without a trace."""
     if request.method in SAFE:
         yield

@@ -76,7 +76,8 @@ async def check_request(request: Request) -> None:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
     if request.method in ("POST", "PUT", "PATCH") and has_body:
-        allowed = _JSON_TYPES if request.method == "PATCH" else _JSON_TYPES[:1]
+        usual = _JSON_TYPES if request.method == "PATCH" else _JSON_TYPES[:1]
+        allowed = getattr(request.scope.get("route"), "media_types", usual)
         if media_type not in allowed:
             raise Problem(415, "unsupported_media_type", f"Send the body as {' or '.join(allowed)}.")
     if "\0" in request.scope["path"]:

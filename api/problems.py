@@ -87,6 +87,17 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
 
 
+async def answered(request: Request, error: Exception) -> JSONResponse:
+    """Return the problem that an error is answered with."""
+    if isinstance(error, Problem):
+        return await _on_problem(request, error)
+    if isinstance(error, RequestValidationError):
+        return await _on_validation_error(request, error)
+    if isinstance(error, HTTPException):
+        return await _on_http_exception(request, error)
+    return await _on_core_error(request, error)
+
+
 def answer(
     request_id: str,
     status: int,

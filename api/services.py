@@ -6,7 +6,7 @@ from typing import Protocol
 
 from api.paging import Cursors
 from core.errors import Issue
-from core.ports.accounts import Accounts, Audit, Keys, Members, Provider, SignIns, TenantData
+from core.ports.accounts import Accounts, Audit, Keys, Members, Principal, Provider, SignIns, TenantData
 from core.ports.clock import Clock
 from core.ports.definitions import Definitions
 from core.ports.flags import Flags
@@ -71,7 +71,7 @@ class Services:
     """Use cases, ports and checks. `planner` None: planning is off. `rates` None: requests are not counted.
 
     `check_url` and `check_headers` judge what a job would send; `seal` encrypts its secrets; `metrics` renders the
-    exposition; `anonymous_tenant`: on `rubato dev` the page shows this tenant to whoever asks from loopback.
+    exposition; `local_owner`: on `rubato dev`, who somebody at this machine is to the dashboard.
     """
 
     jobs: ManageJobs
@@ -102,4 +102,4 @@ class Services:
     rates: Rates | None = None
     metrics_public: bool = False
     cors_origins: tuple[str, ...] = ()
-    anonymous_tenant: str | None = None
+    local_owner: Principal | None = None

@@ -140,9 +140,14 @@ async def switch(body: SwitchIn, request: Request, given: Given, who: Caller) ->
     return DoneOut(success=True)
 
 
+def is_ours(path: str) -> bool:
+    """Tell whether a path leads to this site and to no other."""
+    return _HERE.fullmatch(path) is not None
+
+
 async def _begin(given: Services, redirect: str, invitation: str | None) -> tuple[str, str]:
     provider = _provider(given)
-    if not _HERE.fullmatch(redirect):
+    if not is_ours(redirect):
         raise invalid(
             "?redirect", "invalid_redirect", "redirect must be a path of this site, such as /api/auth/session."
         )

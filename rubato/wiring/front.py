@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from api.paging import Cursors
 from api.services import Identity, Services
 from core.errors import ConfigurationError
+from core.ports.accounts import Principal
 from core.ports.planner import Planner
 from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
@@ -123,7 +124,7 @@ def _provider(settings: Settings, origin: str) -> GitHub | None:
     )
 
 
-def services_of(shared: Core, front: Front, planner: Planner | None, *, anonymous_tenant: str | None) -> Services:
+def services_of(shared: Core, front: Front, planner: Planner | None, *, local_owner: Principal | None) -> Services:
     settings, store = shared.settings, front.store
     return Services(
         jobs=ManageJobs(store, shared.cron, shared.ids),
@@ -160,5 +161,5 @@ def services_of(shared: Core, front: Front, planner: Planner | None, *, anonymou
         rates=front.rates,
         metrics_public=settings.metrics_public,
         cors_origins=tuple(settings.cors_origins),
-        anonymous_tenant=anonymous_tenant,
+        local_owner=local_owner,
     )

@@ -14,6 +14,7 @@ import structlog
 
 from api.app import create_app
 from core.errors import ConfigurationError, Unavailable
+from core.ports.accounts import Principal
 from core.ports.targets import SYSTEM_TENANT
 from core.usecases.manage_jobs import ManageJobs
 from rubato.adapters.clock import SystemClock
@@ -70,7 +71,7 @@ async def run_api(settings: Settings) -> None:
             key = settings.operator_api_key.get_secret_value()
             await front.accounts.bootstrap(key, tenant=SYSTEM_TENANT, user="operator", tenant_id=SYSTEM_TENANT)
         planner = planner_of(settings)
-        app = create_app(services_of(shared, front, planner, anonymous_tenant=None))
+        app = create_app(services_of(shared, front, planner, local_owner=None))
         try:
             async with serving(app, bind(settings.host, settings.port, "PORT")):
                 log.info("API is up", url=origin)
@@ -157,7 +158,8 @@ async def run_dev(settings: Settings, url: str, options: DevOptions, announce: C
         supervisor = await stack.enter_async_context(worker(shared, only=None))
         planner = planner_of(settings)
         stack.push_async_callback(close, planner)
-        services = services_of(shared, front, planner, anonymous_tenant=owner.tenant_id)
+        developer = Principal(owner.tenant_id, owner.user_id, owner.role)
+        services = services_of(shared, front, planner, local_owner=developer)
         taken = await stack.enter_async_context(signals())
         await stack.enter_async_context(serving(create_app(services), bound))
         if options.demo:

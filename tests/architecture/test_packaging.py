@@ -60,8 +60,8 @@ def test_the_wheel_holds_every_package_and_its_files(wheel: Path) -> None:
         assert {f"{package}/__init__.py", f"{package}/py.typed"} <= names
     for file in (
         "planner/prompts/planner.md",
-        "api/dashboard/templates/page.html",
-        "api/dashboard/static/page.css",
+        "api/dashboard/templates/base.html",
+        "api/dashboard/static/dashboard.css",
         "rubato/adapters/postgres/migrations/env.py",
         "rubato/adapters/postgres/migrations/versions/0001_first.py",
     ):

@@ -12,7 +12,7 @@ COMMITTED = ROOT / "docs" / "openapi.json"
 
 def made() -> dict[str, Any]:
     """Return the document; an app that only describes itself needs no services."""
-    nothing = SimpleNamespace(anonymous_tenant=None, cors_origins=(), observe=None)
+    nothing = SimpleNamespace(local_owner=None, cors_origins=(), observe=None)
     return create_app(cast("Any", nothing)).openapi()
 
 

@@ -33,7 +33,7 @@ SAMPLES: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
     """Return the document that the service serves."""
-    services = type("Nothing", (), {"anonymous_tenant": None, "cors_origins": (), "observe": None})
+    services = type("Nothing", (), {"local_owner": None, "cors_origins": (), "observe": None})
     return create_app(cast("Any", services)).openapi()
 
 
