@@ -1,0 +1,39 @@
+"""Every screen in a real browser: no error, no violation of its policy, nothing that axe finds, light and dark, narrow."""
+
+import pytest
+
+from tests.browser.browser import NARROW, WIDE, violations
+from tests.browser.conftest import House
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser"), pytest.mark.timeout(90)]
+
+SCREENS = {
+    "overview": "/",
+    "job": "/jobs/{orders}",
+    "runs": "/runs",
+    "failures": "/failures",
+    "quota": "/quota",
+    "evals": "/evals",
+    "cron": "/cron",
+    "keys": "/keys",
+    "settings": "/settings",
+}
+
+
+@pytest.mark.parametrize("name", SCREENS)
+async def test_a_screen_is_without_fault(house: House, name: str) -> None:
+    watched = await house.watched()
+    page = watched.page
+    await page.goto(SCREENS[name].format(**house.told.jobs))
+    broken = []
+    for scheme in ("light", "dark"):
+        for size in (WIDE, NARROW):
+            await page.set_viewport_size(size)
+            await page.emulate_media(color_scheme=scheme)
+            broken += [f"{scheme} {size['width']}: {each}" for each in await violations(page, house.axe)]
+            width = await page.evaluate("document.documentElement.scrollWidth")
+            if width > size["width"]:
+                broken.append(f"{scheme} {size['width']}: {width} pixels wide")
+    faults = await watched.all_faults()
+    await page.close()
+    assert [*faults, *broken, *house.service.new_faults()] == []
