@@ -10,6 +10,7 @@ from core.ports.accounts import Accounts, Audit, Keys, Members, Principal, Provi
 from core.ports.clock import Clock
 from core.ports.definitions import Definitions
 from core.ports.flags import Flags
+from core.ports.glances import Glances
 from core.ports.quota import Quota
 from core.ports.rates import Rates
 from core.ports.replies import Replies
@@ -97,6 +98,7 @@ class Services:
     observe: HttpObserver
     replies: Replies
     usage: Usage
+    glances: Glances
     signing: SigningSecrets
     cursors: Cursors
     rates: Rates | None = None

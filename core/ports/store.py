@@ -8,6 +8,7 @@ planner, worker and API decide from the same reads, and a fence is a comparison 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
 from core.entities import (
@@ -169,14 +170,24 @@ class Page(Generic[Item]):
     next_cursor: tuple[str, ...] | None = None
 
 
+class Attention(StrEnum):
+    """Why somebody would look at a job now, as `core.ports.glances.Summary` counts it."""
+
+    LATE = "late"
+    FAILING = "failing"
+    STEERED = "steered"
+
+
 @record
 class JobFilter:
-    """Which jobs to list; all given conditions hold."""
+    """Which jobs to list; all given conditions hold. `search`: part of the name or the key, in upper or lower case."""
 
     status: JobStatus | None = None
     group: str | None = None
     key: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
+    search: str | None = None
+    attention: Attention | None = None
 
 
 @record

@@ -29,6 +29,7 @@ from rubato.adapters.postgres.audit import PostgresAudit
 from rubato.adapters.postgres.definitions import PostgresDefinitions
 from rubato.adapters.postgres.duties import Duties
 from rubato.adapters.postgres.flags import PostgresFlags
+from rubato.adapters.postgres.glances import PostgresGlances
 from rubato.adapters.postgres.keys import PostgresKeys
 from rubato.adapters.postgres.members import PostgresMembers
 from rubato.adapters.postgres.notices import PostgresNotices
@@ -61,6 +62,7 @@ class Front:
     identity: Identity
     replies: PostgresReplies
     usage: PostgresUsage
+    glances: PostgresGlances
     signing: PostgresSigningSecrets
     rates: PostgresRates
     cursors: Cursors
@@ -96,6 +98,7 @@ async def front_of(shared: Core, pepper: bytes, origin: str) -> AsyncIterator[Fr
             ),
             replies=PostgresReplies(tenant, ids),
             usage=PostgresUsage(tenant),
+            glances=PostgresGlances(tenant),
             signing=signing_secrets(shared, tenant),
             rates=PostgresRates(tenant, shared.clock),
             cursors=Cursors(hmac.digest(pepper, b"rubato cursors", "sha256")),
@@ -156,6 +159,7 @@ def services_of(shared: Core, front: Front, planner: Planner | None, *, local_ow
         observe=shared.telemetry.observe_http,
         replies=front.replies,
         usage=front.usage,
+        glances=front.glances,
         signing=front.signing,
         cursors=front.cursors,
         rates=front.rates,

@@ -17,6 +17,7 @@ from core.usecases.manage_rules import ManageRules
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.memory.channels import MemoryChannels
 from rubato.adapters.memory.definitions import MemoryDefinitions
+from rubato.adapters.memory.glances import MemoryGlances
 from rubato.adapters.memory.replies import MemoryReplies
 from rubato.adapters.memory.usage import MemoryUsage
 from rubato.adapters.targets.registry import Registry
@@ -34,7 +35,7 @@ class NoAccounts:
     async def authenticate(self, api_key: str) -> Principal | None:
         return None
 
-    async def bootstrap(self, api_key: str, *, tenant: str, user: str) -> Principal:
+    async def bootstrap(self, api_key: str, *, tenant: str, user: str, tenant_id: str | None = None) -> Principal:
         raise AssertionError("the page bootstraps nothing")
 
 
@@ -90,6 +91,7 @@ def services(loop: Loop, *, local_owner: Principal | None = OWNER) -> Services:
         observe=observe,
         replies=MemoryReplies(loop.clock, loop.ids),
         usage=MemoryUsage(loop.store),
+        glances=MemoryGlances(loop.store),
         signing=FakeSigning(),
         cursors=Cursors(b"c" * 32),
         local_owner=local_owner,

@@ -1,23 +1,31 @@
 """Which rows a list shows, in which order, and where its next page begins."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import TypeVar
 
 from core.entities import Job, Run
-from core.ports.store import JobFilter, Page, RunFilter
+from core.ports.glances import LATE_AFTER
+from core.ports.store import Attention, JobFilter, Page, RunFilter
 from core.usecases.manage_jobs import visible_status
 
 Item = TypeVar("Item")
 
 
-def job_matches(job: Job, where: JobFilter, now: datetime) -> bool:
-    """Tell whether a job is among those asked for."""
-    definition = job.definition
+def job_matches(job: Job, where: JobFilter, now: datetime, steered: Collection[str] = ()) -> bool:
+    """Tell whether a job is among those asked for. `steered`: jobs with an active hint of a planner."""
+    definition, search, ready_at = job.definition, (where.search or "").lower(), job.schedule.ready_at
+    wanted = {
+        Attention.LATE: ready_at is not None and ready_at < now - LATE_AFTER,
+        Attention.FAILING: job.schedule.failures > 0,
+        Attention.STEERED: job.id in steered,
+    }
     return (
         (where.status is None or visible_status(job, now) is where.status)
         and (where.group is None or definition.group == where.group)
         and (where.key is None or definition.key == where.key)
+        and (search in definition.name.lower() or search in (definition.key or "").lower())
+        and (where.attention is None or wanted[where.attention])
         and where.labels.items() <= dict(definition.labels).items()
     )
 

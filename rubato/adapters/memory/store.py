@@ -142,10 +142,12 @@ class MemoryStore:
     ) -> Page[Job]:
         """Return jobs that are not deleted, newest first."""
         now = self.clock.now()
+        by_planners = (hint for hint in self._hints.values() if hint.author is Author.PLANNER)
+        steered = {hint.job_id for hint in by_planners if is_active(hint, now)}
         found = [
             job
             for job in self._jobs.values()
-            if job.tenant_id == tenant_id and job.deleted_at is None and job_matches(job, where, now)
+            if job.tenant_id == tenant_id and job.deleted_at is None and job_matches(job, where, now, steered)
         ]
         return page(found, lambda job: (job.id,), limit, after)
 

@@ -6,6 +6,8 @@ from typing import Any
 from sqlalchemy import Select, and_, func, literal_column, or_, select
 
 from core.entities import Job, JobStatus
+from core.ports.glances import LATE_AFTER
+from core.ports.store import Attention
 from rubato.adapters.postgres import tables
 from rubato.adapters.postgres.codec import definition_from, schedule_from
 
@@ -52,6 +54,30 @@ def listed_job(row: Mapping[Any, Any]) -> Job:
         updated_at=row["updated_at"],
         deleted_at=row["deleted_at"],
     )
+
+
+def named_like(search: str) -> Any:
+    """The name or the key holds these characters, in upper or lower case."""
+    jobs = tables.jobs
+    return or_(jobs.c.name.icontains(search, autoescape=True), jobs.c.key.icontains(search, autoescape=True))
+
+
+def wanting(attention: Attention) -> Any:
+    """As `rubato.adapters.postgres.glances` counts them."""
+    schedules, hints = tables.schedules, tables.hints
+    if attention is Attention.LATE:
+        return schedules.c.ready_at < func.now() - LATE_AFTER
+    if attention is Attention.FAILING:
+        return schedules.c.failures > 0
+    of_planners = select(hints.c.job_id).where(
+        hints.c.tenant_id == schedules.c.tenant_id,
+        hints.c.bucket == schedules.c.bucket,
+        hints.c.job_id == schedules.c.job_id,
+        hints.c.state == "active",
+        hints.c.author == "planner",
+        hints.c.expires_at > func.now(),
+    )
+    return of_planners.exists()
 
 
 def visible(status: JobStatus) -> Any:

@@ -73,7 +73,7 @@ from rubato.adapters.postgres.codec import (
 )
 from rubato.adapters.postgres.contexts import gate_counts, latest_decision, of_job, planning_context, steered_jobs
 from rubato.adapters.postgres.engine import CALL_S, Link, LostRaceError, link_of, linked, transaction
-from rubato.adapters.postgres.listing import job_rows, listed_job, visible
+from rubato.adapters.postgres.listing import job_rows, listed_job, named_like, visible, wanting
 from rubato.adapters.postgres.rules import one_rule, rules_of
 from rubato.adapters.postgres.session_codec import session_from, session_to
 
@@ -170,6 +170,10 @@ class PostgresStore:
             statement = statement.where(jobs.c.labels.contains(dict(where.labels)))
         if where.status is not None:
             statement = statement.where(visible(where.status))
+        if where.search is not None:
+            statement = statement.where(named_like(where.search))
+        if where.attention is not None:
+            statement = statement.where(wanting(where.attention))
         if after is not None:
             statement = statement.where(jobs.c.id < after[0])
         async with self._transaction() as connection:
