@@ -3,10 +3,10 @@
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from api.dashboard.screens import overview, sign_in
+from api.dashboard.screens import cron, evals, failures, keys, overview, quota, runs, settings, sign_in
 from api.dashboard.shell import HERE
 
-SCREENS = (overview, sign_in)
+SCREENS = (overview, runs, failures, quota, evals, cron, keys, settings, sign_in)
 
 
 def install(app: FastAPI) -> None:

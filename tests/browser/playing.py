@@ -13,6 +13,7 @@ from core.identity import KeyDraft, Role, Scope
 from core.notices import WATCHED, ChannelKind
 from core.ports.accounts import Principal
 from core.ports.dispatcher import HttpRequest, HttpResult
+from core.ports.store import RunFilter
 from core.quota import Price
 from core.record import evolve
 from core.sessions import Plan, PlanningContext
@@ -87,11 +88,14 @@ class Planners:
 
 @dataclass(slots=True)
 class Told:
-    """Names that the story made: jobs' ids by their key, and the secret of an invitation to sign in as an admin."""
+    """What the story made: jobs' ids by their key, the secret of an invitation to sign in as an admin, the newest
+    session of the model and the newest run of a failing job."""
 
     tenant_id: str
     jobs: dict[str, str]
     invitation: str
+    session: str
+    failed_run: str
 
 
 async def play(stage: Stage) -> Told:
@@ -146,8 +150,12 @@ async def play(stage: Stage) -> Told:
     slow = HintDraft(HintKind.INTERVAL, "the storm has passed", interval=30 * _MINUTE, ttl=120 * _MINUTE)
     await hints.write(owner.tenant_id, known["weather"].id, slow)
     await until(story.NOW)
+    sessions = await store.sessions(owner.tenant_id, job_id=known["orders"].id, limit=100)
+    spoken = next(each.id for each in sessions.items if each.plan.planner == "llm" and each.plan.proposals)
+    runs = await store.runs(owner.tenant_id, RunFilter(known["payments"].id), limit=1)
     await engine.dispose()
-    return Told(owner.tenant_id, {str(key): job.id for key, job in known.items()}, invitation)
+    made = {str(key): job.id for key, job in known.items()}
+    return Told(owner.tenant_id, made, invitation, spoken, runs.items[0].id)
 
 
 @dataclass(slots=True)

@@ -1,30 +1,18 @@
-"""Every screen in a real browser: no error, no violation of its policy, nothing that axe finds, light and dark, narrow."""
+"""Every screen in a real browser: no error, no violation of its policy, nothing that axe finds, light, dark and narrow."""
 
 import pytest
 
 from tests.browser.browser import NARROW, WIDE, violations
-from tests.browser.conftest import House
+from tests.browser.house import SCREENS, House
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser"), pytest.mark.timeout(90)]
-
-SCREENS = {
-    "overview": "/",
-    "job": "/jobs/{orders}",
-    "runs": "/runs",
-    "failures": "/failures",
-    "quota": "/quota",
-    "evals": "/evals",
-    "cron": "/cron",
-    "keys": "/keys",
-    "settings": "/settings",
-}
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser"), pytest.mark.timeout(120)]
 
 
 @pytest.mark.parametrize("name", SCREENS)
 async def test_a_screen_is_without_fault(house: House, name: str) -> None:
     watched = await house.watched()
     page = watched.page
-    await page.goto(SCREENS[name].format(**house.told.jobs))
+    await page.goto(house.address(SCREENS[name]))
     broken = []
     for scheme in ("light", "dark"):
         for size in (WIDE, NARROW):

@@ -54,6 +54,7 @@ from rubato.adapters.postgres.definitions import PostgresDefinitions
 from rubato.adapters.postgres.engine import Engine, connect
 from rubato.adapters.postgres.flags import PostgresFlags
 from rubato.adapters.postgres.glances import PostgresGlances
+from rubato.adapters.postgres.insights import PostgresInsights
 from rubato.adapters.postgres.keys import PostgresKeys
 from rubato.adapters.postgres.members import PostgresMembers
 from rubato.adapters.postgres.notices import PostgresNotices
@@ -218,6 +219,7 @@ async def _furnished(
         observe=telemetry.observe_http,
         replies=PostgresReplies(tenant, ids),
         usage=PostgresUsage(tenant),
+        insights=PostgresInsights(tenant),
         glances=PostgresGlances(tenant),
         signing=PostgresSigningSecrets(tenant, ids, clock, seal=vault.seal, opener=vault.open),
         cursors=Cursors(b"c" * 32),

@@ -18,6 +18,7 @@ from rubato.adapters.ids import SystemIds
 from rubato.adapters.memory.channels import MemoryChannels
 from rubato.adapters.memory.definitions import MemoryDefinitions
 from rubato.adapters.memory.glances import MemoryGlances
+from rubato.adapters.memory.insights import MemoryInsights
 from rubato.adapters.memory.replies import MemoryReplies
 from rubato.adapters.memory.usage import MemoryUsage
 from rubato.adapters.targets.registry import Registry
@@ -91,6 +92,7 @@ def services(loop: Loop, *, local_owner: Principal | None = OWNER) -> Services:
         observe=observe,
         replies=MemoryReplies(loop.clock, loop.ids),
         usage=MemoryUsage(loop.store),
+        insights=MemoryInsights(loop.store),
         glances=MemoryGlances(loop.store),
         signing=FakeSigning(),
         cursors=Cursors(b"c" * 32),
