@@ -151,7 +151,7 @@ async def play(stage: Stage) -> Told:
     await hints.write(owner.tenant_id, known["weather"].id, slow)
     await until(story.NOW)
     sessions = await store.sessions(owner.tenant_id, job_id=known["orders"].id, limit=100)
-    spoken = next(each.id for each in sessions.items if each.plan.planner == "llm" and each.plan.proposals)
+    spoken = next(each.id for each in sessions.items if any(call.tool == "propose_interval" for call in each.plan.calls))
     runs = await store.runs(owner.tenant_id, RunFilter(known["payments"].id), limit=1)
     await engine.dispose()
     made = {str(key): job.id for key, job in known.items()}
