@@ -20,6 +20,7 @@ from api.routes import (
     channels,
     cron,
     decisions,
+    events,
     flags,
     health,
     hints,
@@ -62,7 +63,22 @@ def create_app(services: Services, *, lifespan: Lifespan | None = None) -> FastA
     app.state.services = services
     problems.install(app)
     app.add_exception_handler(Replay, on_replay)
-    of_tenants = (bulk, jobs, runs, hints, rules, decisions, sessions, quota, usage, signing, flags, channels, members)
+    of_tenants = (
+        bulk,
+        jobs,
+        runs,
+        hints,
+        rules,
+        decisions,
+        sessions,
+        quota,
+        usage,
+        signing,
+        flags,
+        channels,
+        members,
+        events,
+    )
     for routes in of_tenants:
         app.include_router(routes.router, prefix=PREFIX, dependencies=LIMITED)
     app.include_router(cron.router, prefix=ADMIN_PREFIX, dependencies=LIMITED)

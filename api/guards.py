@@ -48,11 +48,13 @@ class RequestGate:
         request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(8)}"
         scope.setdefault("state", {})["request_id"] = request_id
         begun, status = time.perf_counter(), 0
+        streams_s: float | None = None  # of an event stream: how long it took to begin, whenever it ends
 
         async def tagged(message: Message) -> None:
-            nonlocal status
+            nonlocal status, streams_s
             if message["type"] == "http.response.start":
                 status = message["status"]
+                streams_s = time.perf_counter() - begun if _is_stream(message["headers"]) else None
                 message["headers"] = [*message["headers"], *_added(scope, message["headers"])]
             await send(message)
 
@@ -67,7 +69,7 @@ class RequestGate:
                 raise
             await unexpected(request_id, error)(scope, receive, tagged)
         finally:
-            duration_s = time.perf_counter() - begun
+            duration_s = time.perf_counter() - begun if streams_s is None else streams_s
             self.observe(method=scope["method"], route=_template(scope), status=status or 500, duration_s=duration_s)
 
 
@@ -123,6 +125,10 @@ def _added(scope: Scope, given: Iterable[tuple[bytes, bytes]]) -> list[tuple[byt
     taken = {name.lower() for name, _ in given}
     pairs = ((name.lower().encode(), value.encode("latin-1")) for name, value in wanted.items())
     return [(name, value) for name, value in pairs if name not in taken]
+
+
+def _is_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers)
 
 
 def _declared(headers: dict[bytes, bytes]) -> int:

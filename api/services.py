@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from api.live import Live
 from api.paging import Cursors
 from core.errors import Issue
 from core.ports.accounts import Accounts, Audit, Keys, Members, Principal, Provider, SignIns, TenantData
@@ -102,6 +103,7 @@ class Services:
     usage: Usage
     insights: Insights
     glances: Glances
+    live: Live
     signing: SigningSecrets
     cursors: Cursors
     evaluation: Callable[[], bytes | None] = lambda: None

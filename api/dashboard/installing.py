@@ -3,10 +3,28 @@
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from api.dashboard.screens import cron, evals, failures, keys, overview, quota, runs, settings, sign_in
+from api.dashboard.screens import (
+    actions,
+    cron,
+    evals,
+    events,
+    failures,
+    job,
+    keys,
+    overview,
+    quota,
+    runs,
+    session,
+    settings,
+    sign_in,
+    why,
+)
 from api.dashboard.shell import HERE
 
-SCREENS = (overview, runs, failures, quota, evals, cron, keys, settings, sign_in)
+SCREENS = (
+    *(overview, job, actions, why, session, events, sign_in),
+    *(runs, failures, quota, evals, cron, keys, settings),
+)
 
 
 def install(app: FastAPI) -> None:

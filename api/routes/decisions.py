@@ -38,12 +38,16 @@ LONGEST_FORECAST_H = 24 * 31
 )
 async def explanation(job_id: str, given: Given, who: Who) -> ExplanationOut:
     """Return the decision in force: every candidate, the winner, each clamp, one sentence."""
-    found = await given.explain.explanation(who.tenant_id, job_id)
+    return explanation_out(await given.explain.explanation(who.tenant_id, job_id))
+
+
+def explanation_out(found: Explanation) -> ExplanationOut:
+    """Write an explanation."""
     definition = found.job.definition
     bounds = effective_bounds(definition, found.limits)
     return ExplanationOut(
         **decision_fields(found.decision),
-        job_id=job_id,
+        job_id=found.job.id,
         now=found.now,
         status=visible_status(found.job, found.now).value,
         baseline={name: value for name, value in baseline_out(definition.baseline).items() if value is not None},

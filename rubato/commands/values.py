@@ -1,23 +1,24 @@
 """What is typed on a command line, read: durations, instants, NAME=VALUE pairs, values of fields."""
 
 import json
-import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import typer
 
+from core.wording import read_duration
+
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_PART = re.compile(r"(\d+)(ms|s|m|h|d)")
 
 
 def milliseconds(text: str) -> int:
     """Read a duration such as 30s, 5m, 1h30m or 250ms; a bare number is milliseconds."""
     if text.isascii() and text.isdigit():
         return int(text)
-    if not text or not re.fullmatch(rf"({_PART.pattern})+", text, re.ASCII):
+    found = read_duration(text)
+    if found is None:
         raise typer.BadParameter(f"{text!r} is not a duration; write 30s, 5m, 1h30m or 250ms.")
-    return sum(int(amount) * _UNITS[unit] for amount, unit in _PART.findall(text))
+    return found // timedelta(milliseconds=1)
 
 
 def instant(text: str) -> datetime:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from functools import partial
 from urllib.parse import urlsplit
 
+from api.live import Live
 from api.paging import Cursors
 from api.services import Identity, Services
 from core.errors import ConfigurationError
@@ -28,6 +29,7 @@ from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.audit import PostgresAudit
 from rubato.adapters.postgres.definitions import PostgresDefinitions
 from rubato.adapters.postgres.duties import Duties
+from rubato.adapters.postgres.feed import PostgresFeed
 from rubato.adapters.postgres.flags import PostgresFlags
 from rubato.adapters.postgres.glances import PostgresGlances
 from rubato.adapters.postgres.insights import PostgresInsights
@@ -66,6 +68,7 @@ class Front:
     usage: PostgresUsage
     insights: PostgresInsights
     glances: PostgresGlances
+    feed: PostgresFeed
     signing: PostgresSigningSecrets
     rates: PostgresRates
     cursors: Cursors
@@ -103,6 +106,7 @@ async def front_of(shared: Core, pepper: bytes, origin: str) -> AsyncIterator[Fr
             usage=PostgresUsage(tenant),
             insights=PostgresInsights(tenant),
             glances=PostgresGlances(tenant),
+            feed=PostgresFeed(tenant),
             signing=signing_secrets(shared, tenant),
             rates=PostgresRates(tenant, shared.clock),
             cursors=Cursors(hmac.digest(pepper, b"rubato cursors", "sha256")),
@@ -166,6 +170,7 @@ def services_of(shared: Core, front: Front, planner: Planner | None, *, local_ow
         insights=front.insights,
         evaluation=partial(kept_report, settings.data_dir),
         glances=front.glances,
+        live=Live(front.feed),
         signing=front.signing,
         cursors=front.cursors,
         rates=front.rates,

@@ -71,11 +71,13 @@ async def run_api(settings: Settings) -> None:
             key = settings.operator_api_key.get_secret_value()
             await front.accounts.bootstrap(key, tenant=SYSTEM_TENANT, user="operator", tenant_id=SYSTEM_TENANT)
         planner = planner_of(settings)
-        app = create_app(services_of(shared, front, planner, local_owner=None))
+        services = services_of(shared, front, planner, local_owner=None)
+        app = create_app(services)
         try:
             async with serving(app, bind(settings.host, settings.port, "PORT")):
                 log.info("API is up", url=origin)
                 await taken.stop.wait()
+                services.live.close()
         finally:
             await close(planner)
 
@@ -169,6 +171,7 @@ async def run_dev(settings: Settings, url: str, options: DevOptions, announce: C
         await supervisor.start()
         announce(f"http://127.0.0.1:{options.port}/", key, describe(planner))
         await taken.stop.wait()
+        services.live.close()
         await _stop_quickly(supervisor, taken)
 
 

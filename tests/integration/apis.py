@@ -10,6 +10,7 @@ import httpx2
 from pydantic import BaseModel
 
 from api.app import create_app
+from api.live import Live
 from api.paging import Cursors
 from api.services import Services
 from core.ports.accounts import Principal
@@ -31,6 +32,7 @@ from rubato.adapters.http.message import check_headers
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.memory.channels import MemoryChannels
 from rubato.adapters.memory.definitions import MemoryDefinitions
+from rubato.adapters.memory.feed import MemoryFeed
 from rubato.adapters.memory.flags import MemoryFlags
 from rubato.adapters.memory.glances import MemoryGlances
 from rubato.adapters.memory.insights import MemoryInsights
@@ -163,6 +165,7 @@ async def face(*, client_host: str = "127.0.0.1", clock: Clock | None = None, **
         "usage": MemoryUsage(store),
         "insights": MemoryInsights(store),
         "glances": MemoryGlances(store),
+        "live": Live(MemoryFeed(store), every_s=0.02),
         "signing": FakeSigning(),
         "cursors": Cursors(b"c" * 32),
     }

@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.live import Live
 from api.paging import Cursors
 from api.services import Identity, Services
 from core.entities import (
@@ -52,6 +53,7 @@ from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.audit import PostgresAudit
 from rubato.adapters.postgres.definitions import PostgresDefinitions
 from rubato.adapters.postgres.engine import Engine, connect
+from rubato.adapters.postgres.feed import PostgresFeed
 from rubato.adapters.postgres.flags import PostgresFlags
 from rubato.adapters.postgres.glances import PostgresGlances
 from rubato.adapters.postgres.insights import PostgresInsights
@@ -221,6 +223,7 @@ async def _furnished(
         usage=PostgresUsage(tenant),
         insights=PostgresInsights(tenant),
         glances=PostgresGlances(tenant),
+        live=Live(PostgresFeed(tenant), every_s=0.05),
         signing=PostgresSigningSecrets(tenant, ids, clock, seal=vault.seal, opener=vault.open),
         cursors=Cursors(b"c" * 32),
     )

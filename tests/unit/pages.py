@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 
 from api.app import create_app
+from api.live import Live
 from api.paging import Cursors
 from api.services import Services
 from core.ports.accounts import Principal
@@ -17,6 +18,7 @@ from core.usecases.manage_rules import ManageRules
 from rubato.adapters.ids import SystemIds
 from rubato.adapters.memory.channels import MemoryChannels
 from rubato.adapters.memory.definitions import MemoryDefinitions
+from rubato.adapters.memory.feed import MemoryFeed
 from rubato.adapters.memory.glances import MemoryGlances
 from rubato.adapters.memory.insights import MemoryInsights
 from rubato.adapters.memory.replies import MemoryReplies
@@ -94,6 +96,7 @@ def services(loop: Loop, *, local_owner: Principal | None = OWNER) -> Services:
         usage=MemoryUsage(loop.store),
         insights=MemoryInsights(loop.store),
         glances=MemoryGlances(loop.store),
+        live=Live(MemoryFeed(loop.store), every_s=0.02),
         signing=FakeSigning(),
         cursors=Cursors(b"c" * 32),
         local_owner=local_owner,

@@ -1,6 +1,7 @@
 """How pages speak: statuses, instants, durations, counts. Everything here has a shape or a word beside its colour."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from core.entities import Author, HintKind, Source
 from core.wording import duration
 
+_NUMBERS = re.compile(r"\[[\s\d.,eE+-]+\]")
 Tone = str  # ok, bad, warn, live or calm: a colour of the style sheet, never the only sign
 
 STATUSES: Mapping[str, tuple[Tone, str]] = {  # status -> tone, symbol of the sprite
@@ -150,8 +152,9 @@ def dollars(value: float | None) -> str:
 
 
 def pretty(value: Any) -> str:
-    """Write JSON for people."""
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    """Write JSON for people; a list of numbers in one line."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return _NUMBERS.sub(lambda found: " ".join(found.group().split()), text)
 
 
 def short(identity: str) -> str:

@@ -34,7 +34,6 @@ class Row:
     band: band.Band | None
     baseline: str
     hint: Hint | None
-    hint_words: str
     next_at: datetime | None
 
 
@@ -111,7 +110,6 @@ def _row(given: Services, job: Job, glimpse: Glimpse, limits: Limits, now: datet
         band=band.draw(job, limits, band.baseline_interval(job.definition, given.jobs.cron, now)),
         baseline=hints.baseline(job.definition),
         hint=hint,
-        hint_words=hints.told(hint) if hint is not None else "",
         next_at=slot.at if slot is not None and status is not JobStatus.PAUSED else None,
     )
 

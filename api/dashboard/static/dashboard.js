@@ -32,7 +32,15 @@ function local(element) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+// A time axis is labelled as finely as the server chose: 14:05, or 14:05:30; days stay as they are.
+function label(element) {
+  const at = new Date(element.dataset.at);
+  const parts = element.textContent.split(":").length;
+  if (parts > 1) element.textContent = [at.getHours(), at.getMinutes(), at.getSeconds()].slice(0, parts).map(pad).join(":");
+}
+
 function localise(scope) {
+  for (const element of scope.querySelectorAll("text[data-at]")) label(element);
   for (const element of scope.querySelectorAll("time[data-manner]")) local(element);
 }
 
@@ -87,10 +95,10 @@ async function refresh() {
 }
 
 function changed(event) {
-  const { jobs, now } = JSON.parse(event.data);
+  const { jobIds, now } = JSON.parse(event.data);
   ahead = Date.parse(now) - Date.now();
   const region = document.querySelector("[data-live]");
-  if (!region || (region.dataset.live && jobs && !jobs.includes(region.dataset.live))) return;
+  if (!region || (region.dataset.live && jobIds && !jobIds.includes(region.dataset.live))) return;
   if (waiting === null) waiting = setTimeout(refresh, Math.max(0, last + MIN_GAP_MS - Date.now()));
 }
 
