@@ -10,7 +10,7 @@ from pydantic_ai.usage import RequestUsage
 
 from core.entities import CronBaseline, HintKind, TargetAction
 from core.identity import KeyDraft, Role, Scope
-from core.notices import WATCHED, ChannelKind
+from core.notices import QUIET, WATCHED, ChannelKind
 from core.ports.accounts import Principal
 from core.ports.dispatcher import HttpRequest, HttpResult
 from core.ports.store import RunFilter
@@ -27,6 +27,7 @@ from planner.llm import LlmPlanner, OfflinePlanner
 from rubato.adapters.clock import SystemClock
 from rubato.adapters.cron import CroniterCron
 from rubato.adapters.postgres.accounts import PostgresAccounts
+from rubato.adapters.postgres.allowances import PostgresAllowances
 from rubato.adapters.postgres.audit import PostgresAudit
 from rubato.adapters.postgres.engine import Engine, connect
 from rubato.adapters.postgres.flags import PostgresFlags
@@ -150,12 +151,26 @@ async def play(stage: Stage) -> Told:
     slow = HintDraft(HintKind.INTERVAL, "the storm has passed", interval=30 * _MINUTE, ttl=120 * _MINUTE)
     await hints.write(owner.tenant_id, known["weather"].id, slow)
     await until(story.NOW)
+    await PostgresAllowances(engine).set({"tokens_per_day": 16_000}, tenant=owner.tenant_id)
+    await tell(PostgresNotices(engine))
     sessions = await store.sessions(owner.tenant_id, job_id=known["orders"].id, limit=100)
-    spoken = next(each.id for each in sessions.items if any(call.tool == "propose_interval" for call in each.plan.calls))
+    spoken = next(
+        each.id for each in sessions.items if any(call.tool == "propose_interval" for call in each.plan.calls)
+    )
     runs = await store.runs(owner.tenant_id, RunFilter(known["payments"].id), limit=1)
     await engine.dispose()
     made = {str(key): job.id for key, job in known.items()}
     return Told(owner.tenant_id, made, invitation, spoken, runs.items[0].id)
+
+
+async def tell(notices: PostgresNotices) -> None:
+    """Tell of what is wrong: the pager hears it at once, the chat does not answer, the mail waits."""
+    await notices.find([], quiet=QUIET)
+    for delivery in await notices.claim(limit=20, lease=_MINUTE):
+        if delivery.channel.kind is ChannelKind.WEBHOOK:
+            await notices.delivered(delivery.notice)
+        elif delivery.channel.kind is ChannelKind.SLACK:
+            await notices.failed(delivery.notice, "HTTP 503", again_in=_MINUTE)
 
 
 @dataclass(slots=True)

@@ -94,7 +94,7 @@ def _row(name: str, world: World) -> Row:
     elif against.high < 0:
         tone, verdict = "ok", "pays"
     else:
-        tone, verdict = "calm", "no difference that is more than chance"
+        tone, verdict = "calm", "no difference beyond chance"
     return Row(
         name=name,
         world=world,

@@ -1,4 +1,4 @@
-"""The insights port on PostgreSQL: each answer is one statement, bounded in what it reads."""
+"""The insights port on PostgreSQL: bounded in what it reads. A group of failures names fifty jobs at the most."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -10,7 +10,6 @@ from core.ids import bucket_of, run_id, session_id
 from core.ports.insights import FailureGroup, Failures, SpentHour
 from rubato.adapters.postgres.engine import transaction
 
-MOST_JOBS = 50  # ids that a group names; `count` has them all
 _NAMES = text("SELECT id, name FROM jobs WHERE tenant_id = :tenant AND bucket = ANY(:buckets) AND id = ANY(:ids)")
 _FAILURES = text(
     """
@@ -20,7 +19,7 @@ _FAILURES = text(
     )
     SELECT status_code, error_message, count(*) AS counted, min(scheduled_for) AS first_at,
            max(scheduled_for) AS last_at, max(id) AS last_run_id,
-           (array_agg(DISTINCT job_id))[:most] AS job_ids
+           (array_agg(DISTINCT job_id))[1:50] AS job_ids
     FROM looked WHERE status = 'failed'
     GROUP BY status_code, error_message ORDER BY counted DESC, last_at DESC
     """
@@ -56,7 +55,7 @@ class PostgresInsights:
         """Return how runs failed."""
         asked = {"tenant": tenant_id, "first": run_id(since, ""), "newest": newest}
         async with transaction(self._engine) as connection:
-            rows = (await connection.execute(_FAILURES, {**asked, "most": MOST_JOBS})).all()
+            rows = (await connection.execute(_FAILURES, asked)).all()
             examined: int = (await connection.execute(_EXAMINED, asked)).scalar_one()
         groups = [
             FailureGroup(
