@@ -6,6 +6,7 @@ from fastapi.staticfiles import StaticFiles
 from api.dashboard.screens import (
     actions,
     cron,
+    edit,
     evals,
     events,
     failures,
@@ -13,6 +14,7 @@ from api.dashboard.screens import (
     keys,
     overview,
     quota,
+    rules,
     runs,
     session,
     settings,
@@ -22,7 +24,7 @@ from api.dashboard.screens import (
 from api.dashboard.shell import HERE
 
 SCREENS = (
-    *(overview, job, actions, why, session, events, sign_in),
+    *(overview, job, actions, edit, rules, why, session, events, sign_in),
     *(runs, failures, quota, evals, cron, keys, settings),
 )
 

@@ -5,12 +5,15 @@ and no work of the run loop stands behind the feed, and a transaction that commi
 comparing instants. docs/adr/0041.
 """
 
+import re
+
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.ports.feed import News
 from rubato.adapters.postgres.engine import transaction
 
+_SNAPSHOT = re.compile(r"\d{1,18}:\d{1,18}:(?:\d{1,18}(?:,\d{1,18})*)?", re.ASCII)
 MOST_JOBS = 500  # named in one answer; of more, any job may be meant
 _NOW = text(
     "SELECT pg_current_snapshot()::text AS position, pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS latest, "
@@ -20,11 +23,11 @@ _NOW = text(
 _CHANGED = text(
     """
     SELECT job_id FROM (
-        SELECT job_id, deleted_at, xmin::text::bigint + ((:latest >> 32) << 32) AS wrote
+        SELECT job_id, deleted_at, xmin::text::bigint + ((CAST(:latest AS bigint) >> 32) << 32) AS wrote
         FROM schedules WHERE tenant_id = :tenant
     ) AS written
     WHERE NOT pg_visible_in_snapshot(
-        (CASE WHEN wrote > :latest THEN greatest(wrote - 4294967296, 3) ELSE wrote END)::text::xid8,
+        (CASE WHEN wrote > CAST(:latest AS bigint) THEN greatest(wrote - 4294967296, 3) ELSE wrote END)::text::xid8,
         CAST(CAST(:position AS text) AS pg_snapshot)
     )
     LIMIT :most
@@ -54,10 +57,8 @@ class PostgresFeed:
 
 def _is_known(position: str, latest: int) -> bool:
     """Tell whether a position is a snapshot that this database can have taken: `xmin:xmax:xip,xip`."""
-    first, _, rest = position.partition(":")
-    last, _, running = rest.partition(":")
-    numbers = [first, *(running.split(",") if running else []), last]
-    if not all(each.isascii() and each.isdigit() and len(each) < 19 for each in numbers):
+    if not _SNAPSHOT.fullmatch(position):
         return False
-    values = [int(each) for each in numbers]
+    first, last, running = position.split(":")
+    values = [int(each) for each in (first, *running.split(","), last) if each]
     return values == sorted(values) and values[0] > 0 and values[-1] <= latest and values[-1] not in values[1:-1]
