@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from html.parser import HTMLParser
 from typing import Any
 
 import httpx2
+from fastapi import FastAPI
 
 from api.app import create_app
 from api.live import Live
@@ -53,6 +55,9 @@ class Markup(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        self.text += " "  # as a reader sees cells and paragraphs: apart
 
     def handle_data(self, data: str) -> None:
         self.text += data
@@ -103,6 +108,12 @@ def services(loop: Loop, *, local_owner: Principal | None = OWNER) -> Services:
     )
 
 
+@cache
+def _app() -> FastAPI:
+    """Return the one application of a test process: to build it takes longer than most tests."""
+    return create_app(services(Loop()))
+
+
 async def ask(
     loop: Loop,
     method: str,
@@ -115,7 +126,8 @@ async def ask(
     **options: Any,
 ) -> httpx2.Response:
     """Ask the application, in this process. Redirects are not followed."""
-    app = create_app(services(loop, local_owner=local_owner))
+    app = _app()
+    app.state.services = services(loop, local_owner=local_owner)
     transport = httpx2.ASGITransport(app, client=(client, 50000))
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:3000") as browser:
         return await browser.request(method, path, headers={"host": host, **(headers or {})}, **options)

@@ -74,6 +74,7 @@ document.addEventListener("click", (event) => {
 const MIN_GAP_MS = 1000;
 const live = document.querySelector("[data-live]");
 const freshness = document.getElementById("freshness");
+if (freshness) freshness.hidden = !live;
 let waiting = null;
 let last = 0;
 
