@@ -136,7 +136,8 @@ async def recorded(request: Request, given: Services, who: Principal) -> AsyncIt
     except Exception as error:
         await audit.close(who, entry, status=status_of(error), detail=request.state.audit_detail)
         raise
-    await audit.close(who, entry, status=200, detail=request.state.audit_detail)
+    status = getattr(request.state, "refused_with", 200)  # a page's error is told before it comes here
+    await audit.close(who, entry, status=status, detail=request.state.audit_detail)
 
 
 Who = Annotated[Principal, Depends(principal, scope="function")]

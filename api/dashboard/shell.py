@@ -94,6 +94,8 @@ class View:
 
     def page(self, template: str, *, active: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Return a screen. `active`: its name in the navigation, or the one it belongs to."""
+        if status >= 400:
+            self.request.state.refused_with = status
         is_signed_in = session_token(self.request, self.given) is not None
         frame = {"view": self, "now": self.now, "active": active, "is_signed_in": is_signed_in}
         return render(template, status=status, **frame, **values)
@@ -173,6 +175,7 @@ async def told(request: Request, error: Exception) -> Told:
 
 async def _error_page(request: Request, error: Exception) -> Response:
     seen = await told(request, error)
+    request.state.refused_with = seen.status
     if seen.status == 401 and request.method in SAFE:
         wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(
