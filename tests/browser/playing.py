@@ -1,4 +1,4 @@
-"""Plays the story on a stage: both loops on PostgreSQL, hour by hour, with the targets and the model of the story."""
+"""Plays the story on a stage: both loops on PostgreSQL, instant by instant, with the targets and the model of the story."""
 
 import json
 from dataclasses import dataclass, field
@@ -131,20 +131,20 @@ async def play(stage: Stage) -> Told:
     known = {}
     for definition in story.JOBS:
         known[definition.key], _ = await jobs.register(owner.tenant_id, definition, by=owner.user_id)
-    await until(story.at(10, 5))
+    await until(story.at(11, 35))
     people = People(owner, ids, engine)
     invitation = await people.arrive(stage)
-    await until(story.at(10, 40))
+    await until(story.at(11, 45))
     flags = SwitchPlanner(store, PostgresFlags(engine), cron)
     await flags.turn(owner.tenant_id, "shadow", by=owner.user_id, reason="watching the new prompt for an hour")
-    await until(story.at(11, 10))
+    await until(story.at(12))
     await flags.turn(owner.tenant_id, "on", by=owner.user_id, reason="the proposals were sound")
-    await until(story.at(11, 30))
+    await until(story.at(12, 10))
     again = evolve(story.JOBS[9], action=TargetAction("system.log_message", {"message": "the ledger is open for 2026"}))
     again = evolve(again, baseline=CronBaseline("*/20 * * * *"))
     ledger = known["ledger"].id
     await jobs.new_version(owner.tenant_id, ledger, lambda old: again, of=1, by=owner.user_id)
-    await until(story.at(12, 40))
+    await until(story.at(13, 10))
     rebuilt = "the index is being rebuilt; back tomorrow morning"
     await jobs.pause(owner.tenant_id, known["search"].id, reason=rebuilt, by=owner.user_id)
     await until(story.at(14, 5))

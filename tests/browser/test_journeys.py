@@ -28,7 +28,7 @@ async def test_somebody_signs_in_by_an_invitations_link_which_works_once_and_sig
 ) -> None:
     page = watched.page
     await page.goto("/settings/members")
-    await page.get_by_label("For").fill("Ravi, night shift")
+    await page.get_by_label("For", exact=True).fill("Ravi, night shift")
     await page.get_by_role("button", name="Make an invitation").click()
     link = await page.get_by_label("The invitation's address").input_value()
     house.service.github.user = {"id": 77, "login": "ravi", "name": "Ravi"}
@@ -66,7 +66,13 @@ async def test_a_job_is_found_and_says_why_it_runs_next(watched: Watched) -> Non
 async def test_a_session_is_opened_from_its_job(house: House, watched: Watched) -> None:
     page = watched.page
     await page.goto(house.address("/jobs/{orders}"))
-    await page.get_by_role("region", name="Planner sessions").get_by_role("link").first.click()
+    await (
+        page.get_by_role("region", name="Planner sessions")
+        .get_by_role("row")
+        .filter(has_text="The queue grows")
+        .first.get_by_role("link")
+        .click()
+    )
     await expect(page).to_have_url(re.compile(r"/sessions/ses_"))
     await expect(page.get_by_text("propose_interval").first).to_be_visible()
     await expect(page.get_by_text("gpt-5-mini").first).to_be_visible()
@@ -75,7 +81,7 @@ async def test_a_session_is_opened_from_its_job(house: House, watched: Watched) 
 async def test_a_job_is_paused_with_a_reason_and_resumed(house: House, watched: Watched) -> None:
     page = watched.page
     await page.goto(house.address("/jobs/{bounces}"))
-    await page.get_by_text("Pause", exact=True).click()
+    await page.locator("summary", has_text="Pause").click()
     await page.get_by_label("Reason").first.fill("the mail server <moves>")
     await page.get_by_role("button", name="Pause").click()
     await expect(page.get_by_role("status").filter(has_text="Paused.")).to_be_visible()
@@ -167,7 +173,7 @@ async def test_a_cron_job_is_run_now_and_gets_a_new_version(watched: Watched, ho
     await page.get_by_role("button", name="Run now").click()
     await expect(page.get_by_text("A run was asked for")).to_be_visible()
     await page.get_by_text("Make the next version").click()
-    await page.get_by_label("Payload", exact=True).fill('{"message": "renew the certificates"}')
+    await page.get_by_role("textbox", name="Payload").fill('{"message": "renew the certificates"}')
     await page.get_by_role("button", name="Put it in force").click()
     await expect(page.get_by_text("version 2").first).to_be_visible()
     await expect(page.get_by_text("renew the certificates").first).to_be_visible()

@@ -16,7 +16,7 @@ from core.ports.definitions import DefinitionFilter, TargetRunFilter
 from core.ports.store import RunFilter
 from core.usecases.manage_jobs import visible_status
 
-SHOWN, SHOWN_VERSIONS, SHOWN_RUNS = 30, 100, 20
+SHOWN, SHOWN_VERSIONS, SHOWN_RUNS = 30, 100, 12
 STATUSES = [("", "Any status"), *((status.value, status.value) for status in JobStatus)]
 
 router = page_router()
