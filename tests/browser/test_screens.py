@@ -7,6 +7,8 @@ from tests.browser.house import SCREENS, House
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser"), pytest.mark.timeout(120)]
 
+LOOKS = (("light", WIDE), ("dark", WIDE), ("light", NARROW))
+
 
 @pytest.mark.parametrize("name", SCREENS)
 async def test_a_screen_is_without_fault(house: House, name: str) -> None:
@@ -14,14 +16,13 @@ async def test_a_screen_is_without_fault(house: House, name: str) -> None:
     page = watched.page
     await page.goto(house.address(SCREENS[name]))
     broken = []
-    for scheme in ("light", "dark"):
-        for size in (WIDE, NARROW):
-            await page.set_viewport_size(size)
-            await page.emulate_media(color_scheme=scheme)
-            broken += [f"{scheme} {size['width']}: {each}" for each in await violations(page, house.axe)]
-            width = await page.evaluate("document.documentElement.scrollWidth")
-            if width > size["width"]:
-                broken.append(f"{scheme} {size['width']}: {width} pixels wide")
+    for scheme, size in LOOKS:
+        await page.set_viewport_size(size)
+        await page.emulate_media(color_scheme=scheme)
+        broken += [f"{scheme} {size['width']}: {each}" for each in await violations(page, house.axe)]
+        width = await page.evaluate("document.documentElement.scrollWidth")
+        if width > size["width"]:
+            broken.append(f"{scheme} {size['width']}: {width} pixels wide")
     faults = await watched.all_faults()
     await page.close()
     assert [*faults, *broken, *house.service.new_faults()] == []
