@@ -8,7 +8,7 @@ from pydantic_ai import ModelMessage, ModelResponse, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage
 
-from core.entities import CronBaseline, HintKind, TargetAction
+from core.entities import Author, CronBaseline, HintKind, TargetAction
 from core.identity import KeyDraft, Role, Scope
 from core.notices import QUIET, WATCHED, ChannelKind
 from core.ports.accounts import Principal
@@ -64,9 +64,9 @@ class Targets:
 class Planners:
     """A model for the order queue while it is long; the offline policy for all else."""
 
-    script: story.Script = field(default_factory=story.Script)
     offline: OfflinePlanner = field(default_factory=OfflinePlanner)
     llm: LlmPlanner = field(init=False)
+    calls: story.Calls = ()
 
     def __post_init__(self) -> None:
         self.llm = LlmPlanner(FunctionModel(self._say, model_name=story.MODEL), fall_back=False)
@@ -79,10 +79,12 @@ class Planners:
     async def plan(self, context: PlanningContext) -> Plan:
         body = context.runs[0].response_excerpt if context.runs else None
         is_long = context.job.definition.key == "orders" and json.loads(body or "{}").get("queue_depth", 0) > 500
+        has_hint = any(hint.author is Author.PLANNER for hint in context.hints)
+        self.calls = story.CONCLUDES if has_hint else story.PROPOSES
         return await (self.llm if is_long else self.offline).plan(context)
 
     def _say(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        tool, arguments = self.script.next()
+        tool, arguments = self.calls[sum(isinstance(each, ModelResponse) for each in messages)]
         usage = RequestUsage(input_tokens=1240 + 310 * len(messages), output_tokens=96)
         return ModelResponse([ToolCallPart(tool, arguments)], usage=usage, model_name=story.MODEL)
 
@@ -131,15 +133,15 @@ async def play(stage: Stage) -> Told:
     known = {}
     for definition in story.JOBS:
         known[definition.key], _ = await jobs.register(owner.tenant_id, definition, by=owner.user_id)
-    await until(story.at(11, 35))
+    await until(story.at(12, 5))
     people = People(owner, ids, engine)
     invitation = await people.arrive(stage)
-    await until(story.at(11, 45))
+    await until(story.at(12, 15))
     flags = SwitchPlanner(store, PostgresFlags(engine), cron)
     await flags.turn(owner.tenant_id, "shadow", by=owner.user_id, reason="watching the new prompt for an hour")
-    await until(story.at(12))
+    await until(story.at(12, 25))
     await flags.turn(owner.tenant_id, "on", by=owner.user_id, reason="the proposals were sound")
-    await until(story.at(12, 10))
+    await until(story.at(12, 35))
     again = evolve(story.JOBS[9], action=TargetAction("system.log_message", {"message": "the ledger is open for 2026"}))
     again = evolve(again, baseline=CronBaseline("*/20 * * * *"))
     ledger = known["ledger"].id

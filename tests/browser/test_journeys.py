@@ -10,7 +10,7 @@ from playwright.async_api import expect
 from tests.browser.browser import Watched, context_of
 from tests.browser.house import House
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser"), pytest.mark.timeout(400)]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -69,7 +69,7 @@ async def test_a_session_is_opened_from_its_job(house: House, watched: Watched) 
     await (
         page.get_by_role("region", name="Planner sessions")
         .get_by_role("row")
-        .filter(has_text="The queue grows")
+        .filter(has_text="queue_depth has risen")
         .first.get_by_role("link")
         .click()
     )
