@@ -3,6 +3,7 @@ SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 ARGS ?=
+JOBS ?= 2
 
 # The first interpreter that is new enough.
 FOUND := $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -29,8 +30,8 @@ api: install ## Serve the API (ENV=development, staging or production)
 scheduler: install ## Run what is due, as a process of its own (ENV=development, staging or production)
 	@RUBATO_ENV=$(ENV) $(PYTHON) -m rubato worker $(ARGS)
 
-test: $(VENV)/.dev ## Run the test suite against a real PostgreSQL (ARGS="-k governor")
-	@env -u OPENAI_API_KEY $(PYTHON) -m pytest $(ARGS)
+test: $(VENV)/.dev ## Run the test suite against a real PostgreSQL (ARGS="-k governor", JOBS=1)
+	@env -u OPENAI_API_KEY $(PYTHON) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev ## Lint, format, types, import rules
 	@$(PYTHON) -m ruff check .

@@ -9,7 +9,7 @@ from planner.breaker import Breaker, Key
 from planner.llm import LlmPlanner
 from planner.models import openai_model
 from rubato.settings import load
-from rubato.wiring import core, database_url
+from rubato.wiring.shared import core, database_url
 
 SESSIONS = 200
 

@@ -6,14 +6,15 @@ import httpx2
 from pydantic_ai import ModelAPIError
 from pydantic_ai.models import Model, create_async_httpx2_client
 from pydantic_ai.models.fallback import FallbackModel
-from pydantic_ai.models.openai import OpenAIChatModel
-from pydantic_ai.providers.openai import OpenAIProvider
 
 REQUEST_S, CONNECT_S = 15.0, 3.0
 
 
 def openai_model(name: str, *, api_key: str, base_url: str | None = None) -> Model:
     """Return a model served over chat completions. The SDK's own retries are off: the session has one deadline."""
+    from pydantic_ai.models.openai import OpenAIChatModel  # half a second to import, and not every process asks a model
+    from pydantic_ai.providers.openai import OpenAIProvider
+
     client = create_async_httpx2_client(timeout=httpx2.Timeout(REQUEST_S, connect=CONNECT_S))
     provider = OpenAIProvider(base_url=base_url, api_key=api_key, http_client=client)
     provider.client.max_retries = 0
@@ -34,8 +35,9 @@ def with_fallback(primary: Model, fallback: Model, note: Callable[[ModelAPIError
 
 async def close_model(model: Model) -> None:
     """Close a model's connections."""
-    if isinstance(model, OpenAIChatModel):
-        await model.client.close()
+    client = getattr(model, "client", None)  # models of tests have none
+    if client is not None:
+        await client.close()
 
 
 def was_sent(error: BaseException) -> bool:

@@ -55,10 +55,11 @@ def dev(
     demo: Annotated[bool, typer.Option(help="Register the demo's jobs and serve their target.")] = True,
 ) -> None:
     """Start everything on this machine: database, API, page, worker, planner and a demo."""
-    from rubato import wiring
+    from rubato.wiring.dev import DevOptions, run_dev
+    from rubato.wiring.shared import database
 
     settings = _settings(json_by_default=False)
-    options = wiring.DevOptions(port=port or settings.port, demo=demo)
+    options = DevOptions(port=port or settings.port, demo=demo)
 
     def announce(link: str, key: str, planner: str) -> None:
         lines = [
@@ -74,21 +75,22 @@ def dev(
         print("\n".join(lines), flush=True)
 
     def start() -> Coroutine[Any, Any, None]:
-        return wiring.run_dev(settings, url, options, announce)
+        return run_dev(settings, url, options, announce)
 
-    with _failures(), wiring.database(settings) as url:
+    with _failures(), database(settings) as url:
         _run(start)
 
 
 @app.command()
 def api() -> None:
     """Serve the REST API."""
-    from rubato import wiring
+    from rubato.wiring.api import run_api
+    from rubato.wiring.reports import report_errors
 
     settings = _settings()
     with _failures():
-        wiring.report_errors(settings, "api")
-        _run(lambda: wiring.run_api(settings))
+        report_errors(settings, "api")
+        _run(lambda: run_api(settings))
 
 
 @app.command()
@@ -98,24 +100,25 @@ def worker(
     ] = None,
 ) -> None:
     """Run what is due, and plan."""
-    from rubato import wiring
-
     if only not in (None, "run", "plan"):
         _give_up(ConfigurationError(f"--only takes run or plan, not {only}."))
+    from rubato.wiring.reports import report_errors
+    from rubato.wiring.worker import run_worker
+
     settings = _settings()
     with _failures():
-        wiring.report_errors(settings, "worker")
-        _run(lambda: wiring.run_worker(settings, only=only))
+        report_errors(settings, "worker")
+        _run(lambda: run_worker(settings, only=only))
 
 
 @app.command()
 def migrate() -> None:
     """Bring the database's schema up to date; safe from several processes at once."""
-    from rubato import wiring
+    from rubato.wiring.migrations import run_migrations
 
     settings = _settings()
     with _failures():
-        _run(lambda: wiring.run_migrations(settings))
+        _run(lambda: run_migrations(settings))
 
 
 @planning.command("set")
@@ -234,11 +237,11 @@ def demo_target(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to serve it on, on loopback.")] = 3002,
 ) -> None:
     """Serve the demo's target alone: a day in five minutes, at /queue, /reports and /deploy."""
-    from rubato import wiring
+    from rubato.wiring.demo import run_demo_target
 
     _settings()
     with _failures():
-        _run(lambda: wiring.run_demo_target(port))
+        _run(lambda: run_demo_target(port))
 
 
 @export.command("runs")
@@ -271,9 +274,9 @@ def admin_create_key(
 @admin.command("new-encryption-key")
 def admin_new_encryption_key() -> None:
     """Print a fresh key for RUBATO_ENCRYPTION_KEYS; put it first, and keep the old ones until secrets are rotated."""
-    from rubato import wiring
+    from rubato.wiring.secrets import encryption_key
 
-    print(wiring.encryption_key())
+    print(encryption_key())
 
 
 @admin.command("rotate-secrets")

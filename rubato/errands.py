@@ -16,7 +16,8 @@ from rubato.adapters.postgres.operations import PostgresOperations
 from rubato.adapters.postgres.secret_rotation import Rotated, rotate_secrets
 from rubato.exports import exported_runs
 from rubato.settings import Settings
-from rubato.wiring import core, database_url, pepper_of, reached, vault_of
+from rubato.wiring.secrets import pepper_of, vault_of
+from rubato.wiring.shared import core, database_url, reached
 
 
 @asynccontextmanager

@@ -1,13 +1,17 @@
 """What every test stands on: no way out of this machine, no model without being asked, and a real PostgreSQL."""
 
 import ipaddress
+import logging
 import os
 import socket
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.postgres"]
@@ -17,6 +21,13 @@ settings.register_profile(
 )
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=3000, derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+# What a service in a test's own process logs goes where pytest keeps it, not among what the test prints.
+structlog.configure(
+    processors=[structlog.stdlib.filter_by_level, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    wrapper_class=structlog.stdlib.BoundLogger,
+)
 
 _connect = socket.socket.connect
 _connect_ex = socket.socket.connect_ex
@@ -64,3 +75,16 @@ def in_a_folder_without_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         if name.startswith("RUBATO_") and not name.startswith("RUBATO_TEST_"):
             monkeypatch.delenv(name)
     monkeypatch.delenv("DATABASE_URL", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """Undo what a command that ran in this process did to logging: it writes to a stream that is closed by then."""
+    root, configured = logging.getLogger(), structlog.get_config()
+    handlers, level, hooks = root.handlers[:], root.level, (sys.excepthook, sys.unraisablehook, threading.excepthook)
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
+    structlog.configure(**configured)
+    logging.captureWarnings(capture=False)

@@ -28,7 +28,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(what: str, look: Callable[[], Value | None], *, within_s: float = 20.0) -> Value:
+def wait_for(what: str, look: Callable[[], Value | None], *, within_s: float = 60.0) -> Value:
     """Look until there is something true to return; a bounded wait whose failure says what was awaited."""
     deadline = time.monotonic() + within_s
     while True:

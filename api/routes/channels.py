@@ -6,6 +6,7 @@ from fastapi import APIRouter, Body, Response
 
 from api.acting import ValidateOnly
 from api.auth import Given, Who
+from api.idempotency import ONCE
 from api.paging import DEFAULT_LIMIT, Cursor, Limit, Listed, page_size
 from api.routes.documented import CHANGING, previewed, problems
 from api.schemas.channels import ChannelIn, ChannelOut, NoticeOut, channel_out, notice_out
@@ -36,6 +37,7 @@ async def index(given: Given, who: Who) -> dict[str, Any]:
 
 @router.post(
     "/channels",
+    dependencies=ONCE,
     operation_id="createChannel",
     status_code=201,
     response_model=ChannelOut,
@@ -85,6 +87,7 @@ async def remove(channel_id: str, given: Given, who: Who, validate_only: Validat
 
 @router.post(
     "/channels/{channel_id}/test",
+    dependencies=ONCE,
     operation_id="testChannel",
     status_code=202,
     response_model=NoticeOut,

@@ -40,6 +40,7 @@ MARK_AHEAD_S, MARK_AHEAD_MOST_S = 0.004, 0.040
 MARK_FADES = 0.95  # of a slow mark's weight, at each that follows
 TICK_S = 0.0001  # the shortest wait worth a timer
 OVERDUE_S = 2.0  # a claim that found no place for so long is given back, for another worker
+LEAST_LEFT = 1 / 3  # of a lease, when a request leaves: it is renewed every quarter of one
 # Until a host that has all it may have is tried again: no part of a second, or each try meets the next one's fires.
 HELD_BACK = timedelta(milliseconds=730)
 
@@ -433,11 +434,26 @@ class RunDue:
         job, run = flight.job, flight.run
         while (early_s := sends_at - self.clock.monotonic()) > 0:
             await self.clock.sleep(max(early_s, TICK_S))  # event loops round: a timer may ring a millisecond early
-        if flight.good_until <= self.clock.monotonic():
-            return  # this process was held up since the mark; another may have sent it by now
+        if not await self._outlasts(flight):
+            return  # this process, or its mark, was held up; another may have sent it by now
         delay_s = ((run.started_at or run.scheduled_for) - run.scheduled_for).total_seconds()
         self.events.emit(RunStarted(job.tenant_id, job.id, run.id, run.trigger, delay_s))
         flight.finished, flight.park_because = await self._sender.exchange(job, run)
+
+    async def _outlasts(self, flight: Flight) -> bool:
+        """Tell whether a lease can be relied on for a request. After a mark that hung while the database was away
+        little is left of it, and the next renewal may come too late: it is renewed first."""
+        now = self.clock.monotonic()
+        left_s = flight.good_until - now
+        if left_s <= 0 or left_s >= LEAST_LEFT * self.lease.total_seconds():
+            return left_s > 0
+        try:
+            lost = await self.store.renew(self.worker_id, [(flight.ref, flight.token)], lease=self.lease)
+        except Unavailable:
+            return False
+        if not lost:
+            flight.good_until = now + self._relied_on_s
+        return not lost
 
     def _landed(self, flight: Flight, placed: Job, task: "asyncio.Task[None]") -> None:
         """Free the place, and leave the answer to be recorded. A flight that was given up has none: its lease ends by

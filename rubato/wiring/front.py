@@ -12,7 +12,7 @@ from api.live import Live
 from api.paging import Cursors
 from api.services import Identity, Services
 from core.errors import ConfigurationError
-from core.ports.accounts import Principal
+from core.ports.accounts import Principal, Provider
 from core.ports.planner import Planner
 from core.usecases.bulk import Bulk
 from core.usecases.explain import Explain
@@ -21,7 +21,6 @@ from core.usecases.manage_hints import ManageHints
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.manage_rules import ManageRules
 from core.usecases.switch_planner import SwitchPlanner
-from rubato.adapters.github import GitHub
 from rubato.adapters.http.guard import check_url
 from rubato.adapters.http.message import check_headers
 from rubato.adapters.postgres import access
@@ -29,6 +28,7 @@ from rubato.adapters.postgres.accounts import PostgresAccounts
 from rubato.adapters.postgres.audit import PostgresAudit
 from rubato.adapters.postgres.definitions import PostgresDefinitions
 from rubato.adapters.postgres.duties import Duties
+from rubato.adapters.postgres.engine import close
 from rubato.adapters.postgres.feed import PostgresFeed
 from rubato.adapters.postgres.flags import PostgresFlags
 from rubato.adapters.postgres.glances import PostgresGlances
@@ -113,11 +113,10 @@ async def front_of(shared: Core, pepper: bytes, origin: str) -> AsyncIterator[Fr
         )
         await dropped(duties)
     finally:
-        await tenant.dispose()
-        await credentials.dispose()
+        await close(tenant, credentials)
 
 
-def _provider(settings: Settings, origin: str) -> GitHub | None:
+def _provider(settings: Settings, origin: str) -> Provider | None:
     """Return how people sign in. Raises ConfigurationError where it could not be safe, or would let nobody in."""
     if settings.github_client_id is None or settings.github_client_secret is None:
         return None
@@ -126,6 +125,8 @@ def _provider(settings: Settings, origin: str) -> GitHub | None:
         raise ConfigurationError(
             f"Sign-in needs HTTPS, and browsers reach this API at {origin}. Set RUBATO_PUBLIC_URL to its https address."
         )
+    from rubato.adapters.github import GitHub  # a quarter of a second to import, for those who use it
+
     return GitHub(
         settings.github_client_id,
         settings.github_client_secret.get_secret_value(),

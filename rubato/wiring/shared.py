@@ -20,7 +20,7 @@ from rubato.adapters.ids import SystemIds
 from rubato.adapters.postgres import access
 from rubato.adapters.postgres.duties import Duties
 from rubato.adapters.postgres.embedded import EmbeddedPostgres
-from rubato.adapters.postgres.engine import CALL_S, IDLE_IN_TRANSACTION_S, Engine, connect, wait_until_ready
+from rubato.adapters.postgres.engine import CALL_S, IDLE_IN_TRANSACTION_S, Engine, close, connect, wait_until_ready
 from rubato.adapters.postgres.flags import PostgresFlags
 from rubato.adapters.postgres.quota import PostgresQuota
 from rubato.adapters.postgres.signing import PostgresSigningSecrets
@@ -125,8 +125,7 @@ async def core(settings: Settings, url: str, *, application: str) -> AsyncIterat
         if tracing is not None:
             await asyncio.to_thread(tracing.close)
     finally:
-        for each in engines:
-            await each.dispose()
+        await close(*engines)
 
 
 @asynccontextmanager

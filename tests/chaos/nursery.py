@@ -102,7 +102,7 @@ def _say(answer: dict[str, object]) -> None:
 
 def main() -> None:
     """Serve commands until the input ends."""
-    import rubato.wiring  # noqa: F401 - what every child would import
+    import rubato.wiring.worker  # noqa: F401 - what every child would import
 
     nursery, buffer = Nursery(), b""
     _say({"ready": True})

@@ -138,7 +138,7 @@ async def test_a_tenant_beyond_its_runs_of_the_day_stands_still_until_there_are_
     claims = await store.claim("w1", limit=2, lease=timedelta(seconds=30))
     assert len(claims.jobs) == 2
     await hold_to_runs_per_day(engine)
-    assert await sql(engine, "SELECT suspended_reason FROM tenants") == RUNS_SPENT
+    assert await sql(engine, "SELECT suspended_reason FROM tenants WHERE id = 't'") == RUNS_SPENT
     assert (await store.claim("w1", limit=9, lease=timedelta(seconds=30))).jobs == ()
     with pytest.raises(LimitReached, match="used up") as refused:
         await jobs.run_now("t", made[2].id)
@@ -151,7 +151,7 @@ async def test_a_tenant_beyond_its_runs_of_the_day_stands_still_until_there_are_
 async def test_an_operators_suspension_is_left_alone(engine: AsyncEngine) -> None:
     await tenant(engine, runs_per_day=0, suspended_reason="unpaid")
     await hold_to_runs_per_day(engine)
-    assert await sql(engine, "SELECT suspended_reason FROM tenants") == "unpaid"
+    assert await sql(engine, "SELECT suspended_reason FROM tenants WHERE id = 't'") == "unpaid"
     await sql(engine, "UPDATE tenants SET runs_per_day = NULL")
     await hold_to_runs_per_day(engine)
-    assert await sql(engine, "SELECT suspended_reason FROM tenants") == "unpaid"
+    assert await sql(engine, "SELECT suspended_reason FROM tenants WHERE id = 't'") == "unpaid"

@@ -56,9 +56,10 @@ def interval_proposal(seconds: float, *, ttl_s: float = 600, reason: str = "beca
 
 def instead(loop: "Loop", method: str, call: Callable[..., Awaitable[object]]) -> None:
     """Let `call(as_it_is, *args, **kwargs)` stand for a method of the store, which it may await."""
-    inner = getattr(MemoryStore, method)
+    former: type[MemoryStore] = type(loop.store)
+    inner = getattr(former, method)
 
-    class Apart(MemoryStore):
+    class Apart(former):  # type: ignore[misc, valid-type]  # the class it has by now
         __slots__ = ()
 
     async def called(self: MemoryStore, *args: object, **kwargs: object) -> object:

@@ -1,6 +1,7 @@
 """What a worker holds: for how long it may rely on it, and what becomes of it when it stops."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from core.entities import Delivery, RunStatus
 from core.errors import Unavailable
 from core.events import StaleWriteRefused
 from tests.unit.fakes import START
-from tests.unit.loop import TENANT, Loop, definition, failing
+from tests.unit.loop import TENANT, Loop, definition, failing, instead
 from tests.unit.virtual import VirtualClock, VirtualHouse, play
 
 LEASE_S = 60.0
@@ -53,6 +54,40 @@ async def test_a_request_whose_lease_cannot_be_renewed_is_cancelled_before_the_l
     assert (await loop.runs(job))[0].status is RunStatus.RUNNING  # uncertain; another decides when the lease has ended
     assert (await loop.new_worker("worker_2").run_once()).claimed == 0
     loop.dispatcher.answers.set()
+
+
+def hanging_mark(loop: Loop, seconds: float) -> None:
+    """Let the answer to a mark come late."""
+
+    async def hanging(as_it_is: Callable[..., Awaitable[object]], *args: object, **kwargs: object) -> object:
+        answer = await as_it_is(*args, **kwargs)
+        loop.clock.advance(seconds)
+        return answer
+
+    instead(loop, "start", hanging)
+
+
+async def test_a_request_whose_mark_hung_leaves_with_a_fresh_lease() -> None:
+    loop = Loop()
+    job = await loop.register(definition(every_s=600))
+    hanging_mark(loop, LEASE_S * 11 / 12 - 1)
+    await loop.send()
+    await settle_down()
+    assert len(loop.dispatcher.sent) == 1
+    loop.clock.advance(LEASE_S / 4 - 1)
+    assert (await loop.new_worker("worker_2").run_once()).claimed == 0
+    await loop.answer()
+    assert [(run.status, run.attempt) for run in await loop.runs(job)] == [(RunStatus.SUCCEEDED, 1)]
+
+
+async def test_a_request_whose_mark_hung_does_not_leave_when_its_lease_cannot_be_renewed() -> None:
+    loop = Loop()
+    await loop.register()
+    hanging_mark(loop, LEASE_S * 11 / 12 - 1)
+    failing(loop, "renew", [Unavailable("gone")])
+    await loop.send()
+    await settle_down()
+    assert loop.dispatcher.sent == []
 
 
 async def test_a_request_whose_lease_is_another_workers_is_cancelled_at_the_renewal() -> None:

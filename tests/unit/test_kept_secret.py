@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rubato.wiring import kept_secret
+from rubato.wiring.secrets import kept_secret
 
 
 @pytest.fixture

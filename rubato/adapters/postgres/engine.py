@@ -1,6 +1,7 @@
 """Connections: how they are made, how long anything may take, and what their failures mean."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Protocol, cast
@@ -63,6 +64,7 @@ IDLE_IN_TRANSACTION_S = 10
 CALL_S = 15.0  # on the client, for one whole call: connection, statements, commit
 CONNECT_S = 5.0
 POOL_WAIT_S = 5.0
+CLOSE_S = 3.0
 OLDEST_SERVER = 150000  # PostgreSQL 15
 KEY_TAKEN = "Another job has this key; choose another, or edit that job."
 _LOST = ("40001", "40P01")  # serialization failure, deadlock
@@ -136,6 +138,14 @@ def connect(
 
     event.listen(engine.sync_engine, "connect", limit)
     return engine
+
+
+async def close(*engines: AsyncEngine) -> None:
+    """Close their connections. Lines that nobody answers on any more are left behind: each would be waited for as long
+    as a statement, and a process that was told to end has no time for that."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_S):
+            await asyncio.gather(*(engine.dispose() for engine in engines))
 
 
 @asynccontextmanager
