@@ -31,4 +31,4 @@ EXAMPLE = 'id: 812:812:\nevent: changed\ndata: {"jobIds": ["job_1"], "now": "202
 async def follow(given: Given, who: Who, last_event_id: LastEventId = None) -> EventSourceResponse:
     """Stream which jobs have changed: `ready` first, then `changed`, once a second at the most. `jobIds` null: any may
     have. With `Last-Event-ID` it begins with what was missed. It ends after 15 minutes; ask again then."""
-    return stream(given, who.tenant_id, last_event_id)
+    return stream(given.live, who.tenant_id, last_event_id)

@@ -165,7 +165,7 @@ async def face(*, client_host: str = "127.0.0.1", clock: Clock | None = None, **
         "usage": MemoryUsage(store),
         "insights": MemoryInsights(store),
         "glances": MemoryGlances(store),
-        "live": Live(MemoryFeed(store), every_s=0.02),
+        "live": Live(MemoryFeed(store), every_s=0.02, longest_s=0.1),
         "signing": FakeSigning(),
         "cursors": Cursors(b"c" * 32),
     }

@@ -223,7 +223,7 @@ async def _furnished(
         usage=PostgresUsage(tenant),
         insights=PostgresInsights(tenant),
         glances=PostgresGlances(tenant),
-        live=Live(PostgresFeed(tenant), every_s=0.05),
+        live=Live(PostgresFeed(tenant), every_s=0.05, longest_s=0.1),  # so that a walk over every route goes on
         signing=PostgresSigningSecrets(tenant, ids, clock, seal=vault.seal, opener=vault.open),
         cursors=Cursors(b"c" * 32),
     )

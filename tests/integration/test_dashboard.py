@@ -10,10 +10,12 @@ import httpx2
 import pytest
 from sqlalchemy import event
 
+from api.live import Live
 from core.entities import Definition, HttpAction, IntervalBaseline
 from core.ports.accounts import Principal
 from rubato.adapters.github import GitHub
 from rubato.adapters.postgres import access
+from rubato.adapters.postgres.feed import PostgresFeed
 from tests.fake_github import FakeGitHub, fake_github
 from tests.integration.served import KEY, Served, served
 from tests.integration.test_sign_in import sign_in
@@ -50,7 +52,8 @@ def owner(house: Served) -> Iterator[httpx2.Client]:
     """A browser at the machine of `rubato dev`, whose developer owns the tenant."""
     who: Principal = house.wait(house.services.accounts.authenticate(KEY))
     local = Principal(who.tenant_id, who.user_id, who.role)
-    house.app.state.services = replace(house.services, local_owner=local)
+    live = Live(PostgresFeed(house.services.store._engine), every_s=0.05)  # type: ignore[attr-defined]
+    house.app.state.services = replace(house.services, local_owner=local, live=live)
     with httpx2.Client(base_url=house.url, trust_env=False, timeout=20) as browser:
         yield browser
     house.app.state.services = house.services

@@ -14,4 +14,4 @@ router = page_router()
 @router.get("/events")
 async def events(given: Given, who: Member, last_event_id: LastEventId = None) -> Response:
     """Stream which jobs have changed; the pages ask again for what shows them."""
-    return stream(given, who.tenant_id, last_event_id)
+    return stream(given.live, who.tenant_id, last_event_id)
