@@ -4,12 +4,19 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import TypeVar
 
-from core.entities import Job, Run
+from core.entities import Author, Hint, Job, Run
+from core.hints import is_active
 from core.ports.glances import LATE_AFTER
 from core.ports.store import Attention, JobFilter, Page, RunFilter
 from core.usecases.manage_jobs import visible_status
 
 Item = TypeVar("Item")
+
+
+def job_matcher(where: JobFilter, now: datetime, hints: Iterable[Hint]) -> Callable[[Job], bool]:
+    """Return what tells whether a job is among those asked for."""
+    steered = {hint.job_id for hint in hints if hint.author is Author.PLANNER and is_active(hint, now)}
+    return lambda job: job_matches(job, where, now, steered)
 
 
 def job_matches(job: Job, where: JobFilter, now: datetime, steered: Collection[str] = ()) -> bool:

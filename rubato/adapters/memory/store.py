@@ -51,7 +51,7 @@ from core.reschedule import give_back, new_run
 from core.rules import Rule
 from core.sessions import PlanningContext, Session, notes_in
 from core.windows import MOST_RUNS
-from rubato.adapters.memory.paging import job_matches, page, run_matches
+from rubato.adapters.memory.paging import job_matcher, page, run_matches
 from rubato.adapters.memory.reading import ended_hints, gate_counts, one_rule, rules_of, steered_jobs, windows
 from rubato.adapters.memory.rows import Hints, Runs
 
@@ -141,13 +141,11 @@ class MemoryStore:
         self, tenant_id: str, where: JobFilter, *, limit: int, after: tuple[str, ...] | None = None
     ) -> Page[Job]:
         """Return jobs that are not deleted, newest first."""
-        now = self.clock.now()
-        by_planners = (hint for hint in self._hints.values() if hint.author is Author.PLANNER)
-        steered = {hint.job_id for hint in by_planners if is_active(hint, now)}
+        is_asked_for = job_matcher(where, self.clock.now(), self._hints.values())
         found = [
             job
             for job in self._jobs.values()
-            if job.tenant_id == tenant_id and job.deleted_at is None and job_matches(job, where, now, steered)
+            if job.tenant_id == tenant_id and job.deleted_at is None and is_asked_for(job)
         ]
         return page(found, lambda job: (job.id,), limit, after)
 
