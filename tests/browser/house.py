@@ -38,8 +38,9 @@ async def opened(server_url: str, folder: Path) -> AsyncIterator[House]:
     (folder / "data").mkdir()
     (folder / "data" / "eval.json").write_text(story.REPORT)
     async with staged(server_url, story.BEGINS) as stage, chromium() as browser:
-        told = await play(stage)
         with service(stage.url, folder) as served:
+            told = await play(stage)
+            served.wait()
             context = await context_of(browser, served.url)
             await sign_in(context, served.url, told.invitation)
             yield House(told, served, browser, context, axe_script())

@@ -83,6 +83,15 @@ class Service:
     github: FakeGitHub
     heard: int = 0
 
+    def wait(self) -> None:
+        """Wait until it is up; what it needs to start can be done meanwhile."""
+
+        def is_up() -> bool:
+            assert self.process.popen.poll() is None, self.process.output()
+            return serves(f"{self.url}/readyz")()
+
+        wait_for("the service", is_up, within_s=START_S)
+
     def new_faults(self) -> list[str]:
         """Return what it has logged of failures since it was asked last."""
         lines = self.process.output().splitlines()
@@ -92,7 +101,7 @@ class Service:
 
 @contextmanager
 def service(url: str, folder: Path) -> Iterator[Service]:
-    """Serve a staged database until the block ends."""
+    """Start serving a staged database, until the block ends."""
     port = free_port()
     with fake_github() as github:
         env = {
@@ -108,11 +117,4 @@ def service(url: str, folder: Path) -> Iterator[Service]:
             "RUBATO_GITHUB_URL": github.url,
         }
         with running(rubato("api"), folder / "service.log", env, folder) as process:
-            address = f"http://127.0.0.1:{port}"
-
-            def is_up() -> bool:
-                assert process.popen.poll() is None, process.output()
-                return serves(f"{address}/readyz")()
-
-            wait_for("the service", is_up, within_s=START_S)
-            yield Service(address, process, github)
+            yield Service(f"http://127.0.0.1:{port}", process, github)
