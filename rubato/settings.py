@@ -56,7 +56,7 @@ class Settings(BaseModel):
         description="PostgreSQL 15 or newer: `postgresql://user:password@host:5432/database`. "
         "`rubato dev` starts its own server without it.",
     )
-    port: int = Field(3000, ge=1, le=65535, alias="PORT", description="Port of the API and the page.")
+    port: int = Field(3000, ge=1, le=65535, alias="PORT", description="Port of the API and the dashboard.")
     url: str | None = Field(
         None,
         alias="RUBATO_URL",

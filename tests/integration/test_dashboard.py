@@ -222,7 +222,7 @@ def test_a_change_is_told_while_a_reader_listens(house: Served, owner: httpx2.Cl
     ):
         for line in answer.iter_lines():
             if line == "event: ready":
-                owner.post(f"/jobs/{ids['cron_job_id']}/run", headers=SAME_SITE)
+                owner.post(f"/jobs/{ids['cron_job_id']}/pause", headers=SAME_SITE)
             if line.startswith("data: ") and json.loads(line[6:])["jobIds"]:
                 heard.append(json.loads(line[6:]))
                 break

@@ -17,8 +17,9 @@ function span(seconds) {
   return parts.slice(0, 2).join(" ");
 }
 
-function relative(at) {
+function relative(at, isDue) {
   const seconds = (at - Date.now() - ahead) / 1000;
+  if (isDue && seconds < 1) return "now";
   if (Math.abs(seconds) < 1) return "now";
   return seconds > 0 ? `in ${span(seconds)}` : `${span(-seconds)} ago`;
 }
@@ -28,7 +29,7 @@ function local(element) {
   const day = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
   const clock = `${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
   const manner = element.dataset.manner;
-  const text = manner === "relative" ? relative(at) : manner === "clock" ? clock : `${day} ${clock}`;
+  const text = manner === "relative" || manner === "due" ? relative(at, manner === "due") : manner === "clock" ? clock : `${day} ${clock}`;
   if (element.textContent !== text) element.textContent = text;
 }
 
@@ -46,7 +47,7 @@ function localise(scope) {
 
 localise(document);
 setInterval(() => {
-  for (const element of document.querySelectorAll('time[data-manner="relative"]')) local(element);
+  for (const element of document.querySelectorAll('time[data-manner="relative"], time[data-manner="due"]')) local(element);
 }, 1000);
 document.addEventListener("htmx:after:swap", () => localise(document));
 

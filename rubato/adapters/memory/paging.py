@@ -13,13 +13,13 @@ from core.usecases.manage_jobs import visible_status
 Item = TypeVar("Item")
 
 
-def job_matcher(where: JobFilter, now: datetime, hints: Iterable[Hint]) -> Callable[[Job], bool]:
-    """Return what tells whether a job is among those asked for."""
+def matching_jobs(jobs: Iterable[Job], hints: Iterable[Hint], where: JobFilter, now: datetime) -> list[Job]:
+    """Return those of these jobs that are asked for."""
     steered = {hint.job_id for hint in hints if hint.author is Author.PLANNER and is_active(hint, now)}
-    return lambda job: job_matches(job, where, now, steered)
+    return [job for job in jobs if _job_matches(job, where, now, steered)]
 
 
-def job_matches(job: Job, where: JobFilter, now: datetime, steered: Collection[str] = ()) -> bool:
+def _job_matches(job: Job, where: JobFilter, now: datetime, steered: Collection[str]) -> bool:
     """Tell whether a job is among those asked for. `steered`: jobs with an active hint of a planner."""
     definition, search, ready_at = job.definition, (where.search or "").lower(), job.schedule.ready_at
     wanted = {

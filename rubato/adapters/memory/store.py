@@ -51,7 +51,7 @@ from core.reschedule import give_back, new_run
 from core.rules import Rule
 from core.sessions import PlanningContext, Session, notes_in
 from core.windows import MOST_RUNS
-from rubato.adapters.memory.paging import job_matcher, page, run_matches
+from rubato.adapters.memory.paging import matching_jobs, page, run_matches
 from rubato.adapters.memory.reading import ended_hints, gate_counts, one_rule, rules_of, steered_jobs, windows
 from rubato.adapters.memory.rows import Hints, Runs
 
@@ -141,12 +141,8 @@ class MemoryStore:
         self, tenant_id: str, where: JobFilter, *, limit: int, after: tuple[str, ...] | None = None
     ) -> Page[Job]:
         """Return jobs that are not deleted, newest first."""
-        is_asked_for = job_matcher(where, self.clock.now(), self._hints.values())
-        found = [
-            job
-            for job in self._jobs.values()
-            if job.tenant_id == tenant_id and job.deleted_at is None and is_asked_for(job)
-        ]
+        own = (job for job in self._jobs.values() if job.tenant_id == tenant_id and job.deleted_at is None)
+        found = matching_jobs(own, self._hints.values(), where, self.clock.now())
         return page(found, lambda job: (job.id,), limit, after)
 
     async def last_runs(self, tenant_id: str, job_ids: Sequence[str]) -> dict[str, Run]:
