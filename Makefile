@@ -11,7 +11,7 @@ FOUND := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 ENV ?= development
 
-.PHONY: help install run migrate api scheduler test check check-llm openapi audit simulate chaos herd soak alerts failover upgrade sbom bench eval lock
+.PHONY: help install run migrate api scheduler test check check-llm screenshots openapi audit simulate chaos herd soak alerts failover upgrade sbom bench eval lock
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ check: $(VENV)/.dev ## Lint, format, types, import rules
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" lint-imports
+
+screenshots: $(VENV)/.dev ## Photograph every screen, light, dark and narrow (ARGS="--folder shots --only keys")
+	@$(PYTHON) -m tests.browser $(ARGS)
 
 openapi: $(VENV)/.dev ## Write docs/openapi.json, unless that breaks clients (ARGS=--break)
 	@$(PYTHON) -m tests.openapi $(ARGS)

@@ -12,6 +12,7 @@ from core.ports.clock import Clock
 from core.ports.definitions import Definitions
 from core.ports.flags import Flags
 from core.ports.glances import Glances
+from core.ports.insights import Insights
 from core.ports.quota import Quota
 from core.ports.rates import Rates
 from core.ports.replies import Replies
@@ -73,8 +74,8 @@ class Services:
     """Use cases, ports and checks. `planner` None: planning is off. `rates` None: requests are not counted.
 
     `check_url` and `check_headers` judge what a job would send; `seal` encrypts its secrets, given what is stored of
-    them; `metrics` renders the exposition; `local_owner`: on `rubato dev`, who somebody at this
-    machine is to the dashboard.
+    them; `metrics` renders the exposition; `evaluation` reads what `rubato eval` left, None where it left nothing;
+    `local_owner`: on `rubato dev`, who somebody at this machine is to the dashboard.
     """
 
     jobs: ManageJobs
@@ -100,10 +101,12 @@ class Services:
     observe: HttpObserver
     replies: Replies
     usage: Usage
+    insights: Insights
     glances: Glances
     live: Live
     signing: SigningSecrets
     cursors: Cursors
+    evaluation: Callable[[], bytes | None] = lambda: None
     rates: Rates | None = None
     metrics_public: bool = False
     cors_origins: tuple[str, ...] = ()

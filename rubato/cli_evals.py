@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 
 from rubato.adapters.clock import SystemClock
+from rubato.reports import report_path
+from rubato.settings import load
 
 evaluating = typer.Typer(
     help="Say with intervals whether adapting beats a fixed schedule.", invoke_without_command=True
@@ -31,7 +33,9 @@ def worlds(
     catalogue: Annotated[Path | None, typer.Option(help="Another file of worlds.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
     html: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="Write the figures as JSON; else to the data folder, where the dashboard looks.")
+    ] = None,
     details: Annotated[bool, typer.Option("--details", help="Print a table of policies for each world.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Fail where worse than the committed baseline.")] = False,
     write_baseline: Annotated[bool, typer.Option("--write-baseline", help="Make this the baseline.")] = False,
@@ -53,7 +57,7 @@ def worlds(
         catalogue=catalogue or FILE,
         processes=jobs,
         html=html,
-        json_file=json,
+        json_file=json or report_path(load().settings.data_dir),
         check=check,
         write_baseline=write_baseline,
         details=details,

@@ -92,7 +92,9 @@ class Settings(BaseModel):
         "outside development.",
     )
     data_dir: Path = Field(
-        Path(".rubato"), alias="RUBATO_DATA_DIR", description="Where `rubato dev` keeps its database and keys."
+        Path(".rubato"),
+        alias="RUBATO_DATA_DIR",
+        description="Where `rubato dev` keeps its database and keys, and `rubato eval` its report.",
     )
     bootstrap_api_key: SecretStr | None = Field(
         None,

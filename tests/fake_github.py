@@ -55,6 +55,12 @@ def fake_github() -> Iterator[FakeGitHub]:
             self._answer(200, fake.exchange(form) if known else {"error": "incorrect_client_credentials"})
 
         def do_GET(self) -> None:
+            if self.path.startswith("/login/oauth/authorize?"):  # a browser comes here; it consents at once
+                self.send_response(302)
+                self.send_header("location", fake.authorise(self.path))
+                self.send_header("content-length", "0")
+                self.end_headers()
+                return
             token = self.headers.get("authorization", "").removeprefix("Bearer ")
             if token not in fake.tokens:
                 self._answer(401, {"message": "Bad credentials"})

@@ -3,10 +3,30 @@
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from api.dashboard.screens import actions, edit, events, job, overview, rules, session, sign_in, why
+from api.dashboard.screens import (
+    actions,
+    cron,
+    edit,
+    evals,
+    events,
+    failures,
+    job,
+    keys,
+    overview,
+    quota,
+    rules,
+    runs,
+    session,
+    settings,
+    sign_in,
+    why,
+)
 from api.dashboard.shell import HERE
 
-SCREENS = (overview, job, actions, edit, rules, why, session, events, sign_in)
+SCREENS = (
+    *(overview, job, actions, edit, rules, why, session, events, sign_in),
+    *(runs, failures, quota, evals, cron, keys, settings),
+)
 
 
 def install(app: FastAPI) -> None:

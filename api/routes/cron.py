@@ -124,7 +124,7 @@ async def index(
 )
 async def show(job_id: str, given: Given, who: Admin, response: Response) -> CronJobDetailOut:
     """Return one version with its job's history; under a job's own id, the latest."""
-    found = await _found(given, who, job_id)
+    found = await found_version(given, who, job_id)
     last = await given.store.last_runs(who.tenant_id, [found.job.id]) if found.is_latest else {}
     history = await given.definitions.history(who.tenant_id, found.job.id, limit=HISTORY)
     response.headers.update(_about(found))
@@ -184,7 +184,7 @@ async def new_version(
     response: Response,
 ) -> CronJobOut | Response:
     """Retire the latest version and put the next in its place, in one transaction. Its runs keep their version."""
-    found = await _found(act.given, who, job_id)
+    found = await found_version(act.given, who, job_id)
     _, of = read_definition_id(job_id)
 
     def apply(old: Definition) -> Definition:
@@ -282,7 +282,7 @@ async def targets(given: Given, who: Admin) -> dict[str, Any]:
     return {"data": [each.model_dump(mode="json", by_alias=True) for each in listed], "nextCursor": None}
 
 
-async def _found(given: Services, who: Principal, text: str) -> JobVersion:
+async def found_version(given: Services, who: Principal, text: str) -> JobVersion:
     """Return the version that an id names; the latest for a job's own id. Raises NotFound."""
     job_id, version = read_definition_id(text)
     page = await given.definitions.versions(who.tenant_id, DefinitionFilter(job_id, version=version), limit=1)
@@ -293,7 +293,7 @@ async def _found(given: Services, who: Principal, text: str) -> JobVersion:
 
 async def _latest(given: Services, who: Principal, text: str) -> JobVersion:
     """Return the version that an id names, if it is the latest. Raises NotFound, Conflict("job_not_active")."""
-    found = await _found(given, who, text)
+    found = await found_version(given, who, text)
     if not found.is_latest:
         followed = f"Version {found.definition.version} is retired; {found.job.definition.version} is the latest."
         raise Conflict("job_not_active", followed)
@@ -315,7 +315,7 @@ async def _made(act: Acting, who: Principal, job: Job, response: Response) -> Cr
     if act.rehearsal is None:
         text = definition_id(job.id, job.definition.version)
         response.headers["Location"] = f"{ADMIN_PREFIX}/jobs/{text}"
-        return await _changed(act, who, await _found(act.given, who, text), response)
+        return await _changed(act, who, await found_version(act.given, who, text), response)
     return await _changed(act, who, JobVersion(job, job.definition, job.updated_at), response)
 
 

@@ -32,6 +32,7 @@ from rubato.adapters.postgres.engine import close
 from rubato.adapters.postgres.feed import PostgresFeed
 from rubato.adapters.postgres.flags import PostgresFlags
 from rubato.adapters.postgres.glances import PostgresGlances
+from rubato.adapters.postgres.insights import PostgresInsights
 from rubato.adapters.postgres.keys import PostgresKeys
 from rubato.adapters.postgres.members import PostgresMembers
 from rubato.adapters.postgres.notices import PostgresNotices
@@ -45,6 +46,7 @@ from rubato.adapters.postgres.tenant_data import (
     PostgresTenantData,
 )
 from rubato.adapters.postgres.usage import PostgresUsage
+from rubato.reports import kept_report
 from rubato.settings import Settings
 from rubato.wiring.planning import plan_due
 from rubato.wiring.shared import Core, dropped, figures, signing_secrets, targets_of
@@ -64,6 +66,7 @@ class Front:
     identity: Identity
     replies: PostgresReplies
     usage: PostgresUsage
+    insights: PostgresInsights
     glances: PostgresGlances
     feed: PostgresFeed
     signing: PostgresSigningSecrets
@@ -101,6 +104,7 @@ async def front_of(shared: Core, pepper: bytes, origin: str) -> AsyncIterator[Fr
             ),
             replies=PostgresReplies(tenant, ids),
             usage=PostgresUsage(tenant),
+            insights=PostgresInsights(tenant),
             glances=PostgresGlances(tenant),
             feed=PostgresFeed(tenant),
             signing=signing_secrets(shared, tenant),
@@ -164,6 +168,8 @@ def services_of(shared: Core, front: Front, planner: Planner | None, *, local_ow
         observe=shared.telemetry.observe_http,
         replies=front.replies,
         usage=front.usage,
+        insights=front.insights,
+        evaluation=partial(kept_report, settings.data_dir),
         glances=front.glances,
         live=Live(front.feed),
         signing=front.signing,

@@ -35,6 +35,7 @@ from rubato.adapters.memory.definitions import MemoryDefinitions
 from rubato.adapters.memory.feed import MemoryFeed
 from rubato.adapters.memory.flags import MemoryFlags
 from rubato.adapters.memory.glances import MemoryGlances
+from rubato.adapters.memory.insights import MemoryInsights
 from rubato.adapters.memory.replies import MemoryReplies
 from rubato.adapters.memory.store import MemoryStore
 from rubato.adapters.memory.usage import MemoryUsage
@@ -162,6 +163,7 @@ async def face(*, client_host: str = "127.0.0.1", clock: Clock | None = None, **
         "observe": telemetry.observe_http,
         "replies": MemoryReplies(clock, ids),
         "usage": MemoryUsage(store),
+        "insights": MemoryInsights(store),
         "glances": MemoryGlances(store),
         "live": Live(MemoryFeed(store), every_s=0.02, longest_s=0.1),
         "signing": FakeSigning(),

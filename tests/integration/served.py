@@ -56,6 +56,7 @@ from rubato.adapters.postgres.engine import Engine, connect
 from rubato.adapters.postgres.feed import PostgresFeed
 from rubato.adapters.postgres.flags import PostgresFlags
 from rubato.adapters.postgres.glances import PostgresGlances
+from rubato.adapters.postgres.insights import PostgresInsights
 from rubato.adapters.postgres.keys import PostgresKeys
 from rubato.adapters.postgres.members import PostgresMembers
 from rubato.adapters.postgres.notices import PostgresNotices
@@ -220,6 +221,7 @@ async def _furnished(
         observe=telemetry.observe_http,
         replies=PostgresReplies(tenant, ids),
         usage=PostgresUsage(tenant),
+        insights=PostgresInsights(tenant),
         glances=PostgresGlances(tenant),
         live=Live(PostgresFeed(tenant), every_s=0.05, longest_s=0.1),  # so that a walk over every route goes on
         signing=PostgresSigningSecrets(tenant, ids, clock, seal=vault.seal, opener=vault.open),

@@ -22,6 +22,7 @@ from rubato.adapters.memory.channels import MemoryChannels
 from rubato.adapters.memory.definitions import MemoryDefinitions
 from rubato.adapters.memory.feed import MemoryFeed
 from rubato.adapters.memory.glances import MemoryGlances
+from rubato.adapters.memory.insights import MemoryInsights
 from rubato.adapters.memory.replies import MemoryReplies
 from rubato.adapters.memory.usage import MemoryUsage
 from rubato.adapters.targets.registry import Registry
@@ -98,6 +99,7 @@ def services(loop: Loop, *, local_owner: Principal | None = OWNER) -> Services:
         observe=observe,
         replies=MemoryReplies(loop.clock, loop.ids),
         usage=MemoryUsage(loop.store),
+        insights=MemoryInsights(loop.store),
         glances=MemoryGlances(loop.store),
         live=Live(MemoryFeed(loop.store), every_s=0.02),
         signing=FakeSigning(),

@@ -34,7 +34,7 @@ async def test_every_file_that_a_page_names_is_served() -> None:
     loop = await lived()
     page = Markup((await get(loop)).text)
     names = [each["src"] for each in page.of("script")] + [each["href"] for each in page.of("link")]
-    assert len(names) == 5
+    assert len(names) == 6
     for name in names:
         assert (await get(loop, str(name))).status_code == 200
 

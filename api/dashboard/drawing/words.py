@@ -78,6 +78,8 @@ DONE: Mapping[str, str] = {  # what a form did, said on the page it leads to
     "rejected": "Turned down.",
     "created": "Created.",
     "deleted": "Deleted.",
+    "canceled": "Canceled. A request that is out may still reach its target.",
+    "told": "A test was asked for; a worker delivers it, and the list below says how it went.",
     "revoked": "Revoked. It works no more.",
 }
 
