@@ -207,9 +207,8 @@ class MemoryStore:
             due = [job_id for ready_at, job_id in waiting if self._is_claimable(self._jobs[job_id], now, ahead)]
             if is_fair:
                 due = self._in_turns(due)
-            taken = due[:limit]
-            claimed = [self._claim(self._jobs[job_id], worker_id, now, lease, ahead) for job_id in taken]
-            left = [ready_at for ready_at, job_id in waiting if job_id not in set(taken)]
+            claimed = [self._claim(self._jobs[job_id], worker_id, now, lease, ahead) for job_id in due[:limit]]
+            left = [ready_at for ready_at, job_id in waiting if job_id not in set(due[:limit])]
             return Claims(now, tuple(claimed), left[0] if left else None, off=frozenset(self.switched_off))
 
     async def start(self, worker_id: str, claims: Sequence[Claimed]) -> dict[str, datetime]:
