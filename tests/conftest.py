@@ -29,6 +29,15 @@ structlog.configure(
     wrapper_class=structlog.stdlib.BoundLogger,
 )
 
+_configure = structlog.configure
+
+
+def _uncached(**options: Any) -> None:
+    _configure(**{**options, "cache_logger_on_first_use": False})
+
+
+structlog.configure = _uncached  # a logger that keeps a test's settings would keep them for all tests after it
+
 _connect = socket.socket.connect
 _connect_ex = socket.socket.connect_ex
 

@@ -73,7 +73,7 @@ def dev(tmp_path: Path) -> Dev:
 
 def test_a_first_start_shows_a_changed_tempo_and_a_second_one_keeps_everything(dev: Dev) -> None:
     with dev.start() as first:
-        assert serves(f"{dev.url}/")()
+        wait_for("the page", serves(f"{dev.url}/"))
         jobs = {job["key"]: job for job in dev.get("/jobs", first.key)["data"]}
         assert set(jobs) == {"demo-queue", "demo-reports", "demo-deploy", "demo-log"}
         queue = jobs["demo-queue"]["id"]

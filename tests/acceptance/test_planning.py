@@ -51,7 +51,7 @@ def test_the_gate_spares_requests_a_change_wakes_the_model_and_its_death_harms_n
         job = system.register(baselineIntervalMs=1_000, minIntervalMs=1_000, maxIntervalMs=60_000)
         wait_for("eight runs", lambda: len(system.runs(job)) >= 8)
         calm = len(model.requests)
-        assert calm == 3  # the first runs, and none of the steady ones
+        assert 1 <= calm <= 3  # the first runs, which a slow worker may take together, and none of the steady ones
         model.script[:] = [TIGHTEN, CONCLUDE]
         system.target.reply = (200, {}, b'{"status":"degraded"}')
         woken = wait_for("the change's session", lambda: next(iter(sessions(system, job)[:-calm]), None))

@@ -1,6 +1,7 @@
 """The workers of a run: started through the nursery, each under a launch number that its requests carry."""
 
 import asyncio
+import contextlib
 import json
 import random
 import signal
@@ -20,6 +21,7 @@ from tests.processes import ROOT, clean_environment
 
 LEASE_S = 10.0  # the shortest that is accepted
 POLL_S = 0.5
+UP = "worker is up"
 ANSWER_S = 30.0
 _PORTS = range(10_000, 30_000)  # below those that the kernel gives to outgoing connections
 
@@ -111,6 +113,7 @@ class Workers:
     async def end(self, launch: Launch, *, within_s: float = 40.0) -> None:
         """Ask a worker to end, and see that it does so well."""
         launch.state = "ending"
+        await self._is_up(launch, within_s)
         await self.signal(launch, signal.SIGTERM)
         try:
             async with asyncio.timeout(within_s):
@@ -121,6 +124,17 @@ class Workers:
             await launch.ended.wait()
         if launch.status != 0:
             self.surprises.append(f"launch {launch.number} ended with {launch.status} after SIGTERM")
+
+    async def _is_up(self, launch: Launch, within_s: float) -> None:
+        """Wait until a worker can hear: before it listens for signals, one ends it as it would any process."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while not launch.ended.is_set() and UP not in self._log(launch):  # noqa: ASYNC110 - it tells nobody
+                    await asyncio.sleep(0.1)
+
+    @staticmethod
+    def _log(launch: Launch) -> str:
+        return launch.log.read_text(errors="replace") if launch.log.exists() else ""
 
     async def end_all(self) -> None:
         """End whatever runs."""
