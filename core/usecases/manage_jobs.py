@@ -223,7 +223,8 @@ class ManageJobs:
         return transition
 
     async def resume(self, tenant_id: str, job_id: str, *, by: str | None = None) -> Job:
-        """End every pause of the job, a planner's too. Nothing missed is replayed. No pause: nothing changes."""
+        """End every pause of the job, a planner's too, and the hour of one that was set aside: a worker looks at it
+        again at once. Nothing missed is replayed. Neither: nothing changes."""
         return (await self.store.change(JobRef(tenant_id, job_id), self.resuming(by=by))).job
 
     def resuming(self, *, by: str | None = None) -> Transition:
@@ -237,9 +238,14 @@ class ManageJobs:
                 for hint in snapshot.hints
                 if hint.kind is HintKind.PAUSE and is_active(hint, now)
             ]
-            if not pauses:
-                return Change(snapshot.job, "resume")
-            change = lift_pauses(snapshot, pauses, cron=self.cron, ids=self.ids)
+            change = Change(snapshot.job, "resume")
+            if pauses:
+                change = lift_pauses(snapshot, pauses, cron=self.cron, ids=self.ids)
+            schedule = change.job.schedule
+            if schedule.parked_until is not None and schedule.parked_until > now:
+                change = evolve(change, job=evolve(change.job, schedule=evolve(schedule, parked_until=now)))
+            elif not pauses:
+                return change
             return evolve(change, entry=entry(change.job, "resume", by=by, at=now, ids=self.ids))
 
         return transition
@@ -393,6 +399,8 @@ def visible_status(job: Job, now: datetime) -> JobStatus:
     """Return the status as it is at `now`: a timed pause, or an hour of parking, that is over counts as active."""
     schedule = job.schedule
     if schedule.status is JobStatus.PAUSED and schedule.paused_until is not None and schedule.paused_until <= now:
+        return JobStatus.ACTIVE
+    if schedule.status is JobStatus.PARKED and schedule.parked_until is not None and schedule.parked_until <= now:
         return JobStatus.ACTIVE
     return schedule.status
 

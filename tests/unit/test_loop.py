@@ -24,8 +24,10 @@ from core.errors import Conflict, NotFound
 from core.events import RunsSkipped, StaleWriteRefused
 from core.ports.dispatcher import HttpResult
 from core.ports.quota import Denial
+from core.reschedule import park
 from core.sessions import Outcome, Plan, PlanningContext, Proposal
 from core.usecases.manage_hints import HintDraft
+from core.usecases.manage_jobs import visible_status
 from tests.unit.fakes import OK, START
 from tests.unit.loop import TENANT, Loop, definition, interval_proposal
 
@@ -404,6 +406,23 @@ async def test_one_row_that_cannot_be_decided_is_parked_and_the_others_go_on() -
     loop.clock.advance(3601)
     await loop.run_turn()
     assert (await loop.job(broken)).schedule.status is JobStatus.ACTIVE
+
+
+async def test_a_job_that_was_set_aside_is_looked_at_again_when_a_person_resumes_it() -> None:
+    loop = Loop()
+    job = await loop.register()
+    await loop.store.change(loop.ref(job), lambda snapshot: park(snapshot, "it could not be begun"))
+    loop.clock.advance(600)
+    assert await loop.run_turn() == 0
+    resumed = await loop.jobs.resume(TENANT, job.id, by="usr_1")
+    assert visible_status(resumed, loop.clock.at) is JobStatus.ACTIVE
+    await loop.run_turn()
+    assert (await loop.job(job)).schedule.status is JobStatus.ACTIVE
+    await loop.until_slot(job)
+    await loop.run_turn()
+    statuses = [run.status for run in await loop.runs(job)]
+    assert statuses[-1] is RunStatus.SUCCEEDED
+    assert RunStatus.SKIPPED in statuses  # the slots that passed meanwhile
 
 
 async def test_a_target_that_makes_the_client_raise_ends_as_a_failed_run() -> None:
