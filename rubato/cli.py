@@ -187,6 +187,21 @@ def planning_quota(
         _answer(lambda: errands.set_allowances(settings, _allowances(allowances), tenant=tenant))
 
 
+@planning.command("accept-rules")
+def planning_accept_rules(
+    unseen: Annotated[str, typer.Argument(metavar="on|off", help="`off`, as it is at first: a person accepts each.")],
+    tenant: Annotated[str, typer.Option(help="The tenant's id.")],
+) -> None:
+    """Let rules that a planner proposes take effect without a person's word (docs/rules.md)."""
+    from rubato import errands
+
+    if unseen not in ("on", "off"):
+        _give_up(ConfigurationError(f"It takes on or off, not {unseen}."))
+    settings = _settings()
+    with _failures():
+        _answer(lambda: errands.accept_rules(settings, unseen=unseen == "on", tenant=tenant))
+
+
 @operations.command("pause-all")
 def pause_all(
     reason: Annotated[str | None, typer.Option(help="Why; it stands in every explanation.", show_default=False)] = None,

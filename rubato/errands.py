@@ -70,6 +70,13 @@ async def set_allowances(settings: Settings, values: Mapping[str, int | None], *
         await PostgresAllowances(shared.login).set(values, tenant=tenant)
 
 
+async def accept_rules(settings: Settings, *, unseen: bool, tenant: str) -> None:
+    """Let a planner's rules take effect without a person's word in a tenant, or not any more. Raises NotFound."""
+    async with core(settings, database_url(settings), application="rubato rules") as shared:
+        await require_schema(shared.login, access.ENGINE)
+        await PostgresAllowances(shared.login).accept_rules(unseen=unseen, tenant=tenant)
+
+
 async def create_key(settings: Settings, *, tenant: str, name: str) -> str:
     """Make a key of all scopes for an admin of a tenant, both made if they are not there; return its value."""
     value = new_key(settings.api_key_prefix)

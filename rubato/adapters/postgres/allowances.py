@@ -43,6 +43,16 @@ class PostgresAllowances:
             if (await connection.execute(statement, {**values, "tenant": tenant})).rowcount != 1:
                 raise NotFound(f"There is no tenant {tenant}.")
 
+    async def accept_rules(self, *, unseen: bool, tenant: str) -> None:
+        """Let rules that a planner proposes to a tenant's jobs take effect without a person's word, or not any more.
+
+        Raises NotFound for an unknown tenant.
+        """
+        statement = text("UPDATE tenants SET auto_accept_rules = :unseen WHERE id = :tenant")
+        async with transaction(self._engine) as connection:
+            if (await connection.execute(statement, {"unseen": unseen, "tenant": tenant})).rowcount != 1:
+                raise NotFound(f"There is no tenant {tenant}.")
+
 
 async def _set_ceilings(connection: AsyncConnection, values: Mapping[str, int | None]) -> None:
     for name, value in values.items():
