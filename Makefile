@@ -3,7 +3,7 @@ SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 ARGS ?=
-JOBS ?= 2
+JOBS ?= 3
 
 # The first interpreter that is new enough.
 FOUND := $(shell for p in python3 python3.13 python3.12 python3.11; do \
