@@ -4,7 +4,6 @@ import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from core.usecases.switch_planner import SwitchPlanner
 from pydantic_ai import ModelMessage, ModelResponse, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage
@@ -23,6 +22,7 @@ from core.usecases.manage_hints import HintDraft, ManageHints
 from core.usecases.manage_jobs import ManageJobs
 from core.usecases.plan_due import PlanDue
 from core.usecases.run_due import RunDue
+from core.usecases.turn_switches import TurnSwitches
 from planner.llm import LlmPlanner, OfflinePlanner
 from rubato.adapters.clock import SystemClock
 from rubato.adapters.cron import CroniterCron
@@ -137,7 +137,7 @@ async def play(stage: Stage) -> Told:
     people = People(owner, ids, engine)
     invitation = await people.arrive(stage)
     await until(story.at(12, 15))
-    flags = SwitchPlanner(store, PostgresFlags(engine), cron)
+    flags = TurnSwitches(store, PostgresFlags(engine), cron)
     await flags.turn(owner.tenant_id, "shadow", by=owner.user_id, reason="watching the new prompt for an hour")
     await until(story.at(12, 25))
     await flags.turn(owner.tenant_id, "on", by=owner.user_id, reason="the proposals were sound")

@@ -11,7 +11,7 @@ from api.dashboard.shell import Administering, Form, page_router
 from api.paging import Cursor
 from api.problems import invalid
 from api.routes import cron as routes
-from api.schemas.cron import CronJobIn, CronPauseIn, CronRunOut, NewVersionIn, definition_id
+from api.schemas.cron import CronJobIn, CronPauseIn, CronRunOut, NewVersionIn, definition_id, read_definition_id
 from core.entities import JobStatus, JobVersion, OnceBaseline, RunStatus
 from core.ports.definitions import DefinitionFilter, TargetRunFilter
 from core.ports.store import RunFilter
@@ -112,8 +112,8 @@ async def retire(job_id: str, view: Administering) -> Response:
 
 
 def _made(response: Response) -> str:
-    """Return the id at the end of a new version's address."""
-    return response.headers["Location"].rpartition("/")[2]
+    """Return the job's id out of a new version's address."""
+    return read_definition_id(response.headers["Location"].rpartition("/")[2])[0]
 
 
 def _row(view: Administering, found: JobVersion) -> dict[str, Any]:
