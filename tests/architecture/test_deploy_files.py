@@ -212,7 +212,7 @@ def test_the_workflow_runs_the_same_verbs_as_ci_here() -> None:
     """R50: the gates run on each commit."""
     gates = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["gates"]["steps"]
     assert [step["run"] for step in gates if "run" in step] == ["make test", "make check"]
-    assert all(f"step {verb}" in (ROOT / ".ci/run").read_text() for verb in ("make test", "make check"))
+    assert all(verb in (ROOT / ".ci/run").read_text() for verb in ("make test", "make check"))
 
 
 def test_what_is_rolled_out_comes_in_order() -> None:
