@@ -144,7 +144,7 @@ class Workers:
         """Count what workers warned of."""
         counted: Counter[str] = Counter()
         for launch in self.launches.values() if launches is None else launches:
-            for line in launch.log.read_text(errors="replace").splitlines() if launch.log.exists() else ():
+            for line in self._log(launch).splitlines():
                 try:
                     entry = json.loads(line)
                 except ValueError:
